@@ -1,0 +1,1 @@
+"""Worlds: preference games, where they are drawn from, and how they answer."""

@@ -1,0 +1,28 @@
+"""Checks that the dials of worlds and start policies share, each refusing with one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from envs.invalid import Invalid, require
+
+
+def require_integer(key: str, value: object, least: int) -> None:
+    """Raise :class:`Invalid` unless `value` is an int (True and 3.0 are not) of at least `least`."""
+    require(type(value) is int and value >= least, key, value, f"an integer >= {least}")
+
+
+def require_number(key: str, value: object, low: float, high: float) -> None:
+    """Raise :class:`Invalid` unless `value` is an int or a float in [low, high]."""
+    inside = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+    require(inside, key, value, f"a number in [{low:g}, {high:g}]")
+
+
+def numbers(key: str, values: object) -> tuple[float, ...]:
+    """`values` as a tuple of floats; any sequence but text will do."""
+    allowed = "a list of numbers"
+    require(isinstance(values, Iterable) and not isinstance(values, str | bytes), key, values, allowed)
+    try:
+        return tuple(float(value) for value in values)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise Invalid(key, values, allowed) from None

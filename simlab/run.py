@@ -1,0 +1,345 @@
+"""Runs a method's tableau on games: packs instances into blocks, hands them to the kernel, unpacks the records."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from algorithms import kernel
+from algorithms.tableau import KINDS, POLICY, Tableau
+from envs.divergence import log_normalise
+from envs.equilibrium import regularised_nash
+from envs.feedback import Exact
+from envs.game import Game
+from envs.invalid import Invalid, require
+
+MEASURES = {
+    "exploitability": (kernel.EXPLOITABILITY, 1.0),
+    "duality_gap": (kernel.EXPLOITABILITY, 2.0),
+    "original_exploitability": (kernel.ORIGINAL_EXPLOITABILITY, 1.0),
+    "original_duality_gap": (kernel.ORIGINAL_EXPLOITABILITY, 2.0),
+    "kl_to_equilibrium": (kernel.KL_TO_EQUILIBRIUM, 1.0),
+    "kl_to_reference": (kernel.KL_TO_REFERENCE, 1.0),
+}
+"""What the kernel can measure, of the returned policy or (with the prefix `average_`) of the average policy."""
+
+AVERAGE = "average_"
+STATUS = np.array(["ok", "nonfinite", "diverged"])
+
+
+class Method(Protocol):
+    """A self-play method: its coefficients at one beta, and which game's equilibrium it seeks."""
+
+    target: str
+
+    def tableau(self, beta: float, *, steps: int, actions: int) -> Tableau:
+        """The method's stages on a game of `actions` responses, tabulated for `steps` iterations."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Records of N = games x seeds instances at R iterations; instance n = game number x seeds + seed number.
+
+    Attributes
+    ----------
+    steps : (R,) iterations; record t holds the policy after t iterations
+    log_policy : (N, R, K) log-probabilities of the returned slot
+    log_average : (N, R, K) log of the mean of p_0 .. p_{t-1} in probability space (p_0 at t = 0)
+    log_slots : further slots by name, each (N, R, K): what stands in the slot after t iterations
+    measured : measures by name, each (N, R)
+    queries, gradients : (N, R) preference queries (a policy's vector of win rates, or one pairs stage) and gradient
+        evaluations spent by then
+    status : (N,) "ok", "nonfinite" or "diverged" (KL to the equilibrium where it is measured, otherwise exploitability, above
+        twice its start plus 0.1 for 100 iterations), and status_step the iteration at which that began, -1 when ok
+    game_index, seed_index : (N,)
+    """
+
+    steps: NDArray
+    log_policy: NDArray
+    log_average: NDArray
+    log_slots: dict[str, NDArray]
+    measured: dict[str, NDArray]
+    queries: NDArray
+    gradients: NDArray
+    status: NDArray
+    status_step: NDArray
+    game_index: NDArray
+    seed_index: NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What every block of a run shares."""
+
+    method: Method
+    feedback: Exact
+    steps: NDArray
+    slots: tuple[str, ...]
+    measure: tuple[str, ...]
+    tableaus: dict[float, Tableau]
+    equilibria: dict[int, NDArray]
+
+    @property
+    def with_average(self) -> bool:
+        return POLICY in self.slots or any(name.startswith(AVERAGE) for name in self.measure)
+
+
+def simulate(
+    game: Game | Sequence[Game],
+    method: Method,
+    *,
+    steps: int,
+    seeds: int = 1,
+    seed: int = 0,
+    start: ArrayLike | None = None,
+    feedback: Exact = Exact(),  # noqa: B008  (immutable)
+    record: str | Iterable[int] = "log",
+    slots: Sequence[str] = (POLICY,),
+    measure: Sequence[str] = (),
+    threads: int | None = None,
+) -> Run:
+    """Run a method on one or more games.
+
+    Parameters
+    ----------
+    game : a Game, or a sequence of Games of one K (betas may differ)
+    method : a method of `algorithms`, anything with `tableau(beta, steps=, actions=)` and `target`
+    steps : iterations, >= 1
+    seeds : instances of each game, keyed by seed number; they differ by feedback (and start, where one per seed is given)
+    seed : root of all random streams
+    start : log-probabilities (K,) for all, (G, K) one a game, or (G, seeds, K); the game's reference when None
+    feedback : `Exact()` or `Duels(...)`
+    record : "every" (0, 1, ..., steps), "log" (about 20 a decade, 0 and steps included), or iterations
+    slots : policies to keep; with "policy" come `log_policy` and `log_average`. Measures need none.
+    measure : names from `MEASURES`, also prefixed `average_`; computed in the kernel
+    threads : how many; as many as there are processors when None. The result does not depend on it.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    Invalid
+        Before any work: with the argument, its value, and what is allowed.
+    """
+    games = [game] if isinstance(game, Game) else list(game)
+    _check(games, steps, seeds, seed, measure)
+    starts, at = _starts(start, games, seeds), record_steps(record, steps)
+    tableaus = {beta: method.tableau(beta, steps=steps, actions=games[0].actions) for beta in {game.beta for game in games}}
+    known = next(iter(tableaus.values())).slots
+    for slot in slots:
+        require(slot in known, "slots", slot, f"a slot of {type(method).__name__}: {', '.join(known)}")
+    wanted = any("kl_to_equilibrium" in name for name in measure)
+    equilibria = {id(game): regularised_nash(game) for game in games} if wanted else {}
+    plan = _Plan(method, feedback, at, tuple(slots), tuple(measure), tableaus, equilibria)
+    blocks = list(_blocks(games, seeds, one_lane=any(tableau.residual_controlled for tableau in tableaus.values())))
+    with ThreadPoolExecutor(threads or _processors()) as pool:
+        finished = list(pool.map(lambda block: _run_block(plan, games, seeds, seed, starts, block), blocks))
+    return _gather(plan, len(games), seeds, blocks, finished)
+
+
+def _processors() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def record_steps(record: str | Iterable[int], steps: int) -> NDArray:
+    """(R,) the iterations that `record` names, increasing."""
+    if isinstance(record, str):
+        require(record in ("every", "log"), "record", record, "every, log, or a list of iterations")
+        if record == "every":
+            return np.arange(steps + 1)
+        wanted = np.geomspace(1, steps, 2 + int(20 * np.log10(steps))).round().astype(np.int64)
+        return np.unique(np.concatenate([[0], wanted, [steps]]))
+    chosen = list(record)
+    whole = all(isinstance(step, (int, np.integer)) and 0 <= step <= steps for step in chosen)
+    require(chosen and whole, "record", chosen, f"every, log, or a list of iterations from 0 to steps={steps}")
+    require(len(set(chosen)) == len(chosen) and sorted(chosen) == chosen, "record", chosen, "increasing")
+    return np.array(chosen, dtype=np.int64)
+
+
+def _check(games: list[Game], steps: int, seeds: int, seed: int, measure: Sequence[str]) -> None:
+    require(games, "game", "[]", "at least one game")
+    sizes = sorted({game.actions for game in games})
+    require(len(sizes) == 1, "game", f"games of K={sizes}", "games of one K")
+    for key, value, least in (("steps", steps, 1), ("seeds", seeds, 1), ("seed", seed, 0)):
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        require(whole and value >= least, key, value, f"an integer >= {least}")
+    for name in measure:
+        known = list(MEASURES) + [AVERAGE + name for name in MEASURES]
+        require(name in known, "measure", name, f"one of {', '.join(MEASURES)}, with or without the prefix {AVERAGE}")
+        if "kl_to_equilibrium" in name:
+            require(all(game.beta > 0 for game in games), "measure", name, "left out at beta=0, where the equilibrium may not be unique")
+
+
+def _starts(start: ArrayLike | None, games: list[Game], seeds: int) -> NDArray:
+    """(G, seeds, K) log-probabilities."""
+    actions = games[0].actions
+    shape = (len(games), seeds, actions)
+    if start is None:
+        given = np.stack([game.log_reference for game in games])[:, None]
+    else:
+        given = np.asarray(start, dtype=np.float64)
+        allowed = [(actions,), (len(games), actions), shape]
+        require(given.shape in allowed, "start", f"array of shape {given.shape}", f"of shape (K,), (games, K) or (games, seeds, K), K={actions}")
+        finite = np.isfinite(given).all() and np.allclose(np.exp(given).sum(axis=-1), 1.0, atol=1e-9)
+        require(finite, "start", "log-probabilities", "finite and normalised")
+        given = given[:, None] if given.ndim == 2 else given
+    return np.broadcast_to(log_normalise(given), shape)
+
+
+def _blocks(games: list[Game], seeds: int, *, one_lane: bool) -> Iterable[NDArray]:
+    """Instance numbers, cut into blocks of one beta. How many lanes a block has changes no result."""
+    actions = games[0].actions
+    lanes = 1 if one_lane else 32 if actions <= 32 else 8 if actions <= 128 else 1
+    betas = np.repeat([game.beta for game in games], seeds)
+    for beta in np.unique(betas):
+        members = np.flatnonzero(betas == beta)
+        yield from (members[at : at + lanes] for at in range(0, len(members), lanes))
+
+
+def _stream(seed: int, game: Game, number: int) -> np.uint64:
+    """The 64-bit key of an instance's random numbers: a hash of root seed, game and seed number."""
+    text = f"{seed}/{game.key}/{number}".encode()
+    return np.uint64(int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little"))
+
+
+def _run_block(plan: _Plan, games: list[Game], seeds: int, seed: int, starts: NDArray, block: NDArray) -> kernel.Records:
+    members = [games[number // seeds] for number in block]
+    tableau = plan.tableaus[members[0].beta]
+    instances = kernel.Block(
+        streams=np.array([_stream(seed, game, number % seeds) for game, number in zip(members, block, strict=True)]),
+        **_policies(plan, members, [starts[number // seeds, number % seeds] for number in block]),
+        **_feedback(plan, members),
+    )
+    _, actions, lanes = instances.fixed.shape
+    records = _records(plan, tableau, actions, lanes)
+    kernel.run_block(_table(tableau), instances, _state(len(tableau.slots), actions, lanes), records)
+    return records
+
+
+def _table(tableau: Tableau) -> kernel.Table:
+    index = {slot: number for number, slot in enumerate(tableau.slots)}
+    stages = tableau.stages
+    ends = np.cumsum([len(loop.stages) for loop in tableau.loops])
+    return kernel.Table(
+        kind=np.array([KINDS.index(stage.kind) for stage in stages]),
+        to=np.array([index[stage.to] for stage in stages]),
+        base=np.array([index[stage.base] for stage in stages]),
+        copied=np.array([-1 if stage.copied is None else index[stage.copied] for stage in stages]),
+        samples=np.array([stage.samples for stage in stages]),
+        every=np.array([stage.every for stage in stages]),
+        loops=np.array([(end - len(loop.stages), end, loop.times) for loop, end in zip(tableau.loops, ends, strict=True)]),
+        tolerances=np.array([loop.tolerance for loop in tableau.loops]),
+        anchors=tableau.weights("anchor"),
+        opponents=tableau.weights("opponent"),
+        rates=tableau.rates(),
+        returned=index[tableau.returns],
+    )
+
+
+def _policies(plan: _Plan, games: list[Game], starts: list[NDArray]) -> dict[str, Any]:
+    references = [game.log_reference for game in games]
+    equilibria = [plan.equilibria[id(game)] for game in games] if plan.equilibria else references
+    fixed = np.stack([_lanes(references), _lanes(starts), _lanes(equilibria)])
+    beta, regularised = games[0].beta, plan.method.target == "regularised"
+    return {
+        "fixed": fixed,
+        "fixed_probs": np.exp(fixed),
+        "beta": beta,
+        "watched_beta": beta if regularised else 0.0,
+        "watch_equilibrium": bool(plan.equilibria) and regularised,
+    }
+
+
+def _feedback(plan: _Plan, games: list[Game]) -> dict[str, Any]:
+    feedback = plan.feedback
+    labels = [feedback.labels(game) if feedback.random else feedback.debiased(feedback.labels(game)) for game in games]
+    return {
+        "advantage": _lanes([game.preference.T - 0.5 for game in games]),
+        "labels": _lanes([matrix.T - 0.5 for matrix in labels]),
+        "duels": feedback.per_action,
+        "assumed_flip": float(feedback.assumed_flip),
+    }
+
+
+def _lanes(arrays: list[NDArray]) -> NDArray:
+    return np.ascontiguousarray(np.stack(arrays, axis=-1))
+
+
+def _state(slots: int, actions: int, lanes: int) -> kernel.State:
+    policies, columns = (slots + 2, actions, lanes), (actions, lanes)
+    average = np.zeros((2, *columns))
+    average[0] = -np.inf
+    return kernel.State(
+        logs=np.zeros(policies),
+        probs=np.zeros(policies),
+        wins=np.zeros(policies),
+        known=np.zeros(slots, dtype=np.bool_),
+        counts=np.zeros(5, dtype=np.int64),
+        move=np.zeros(columns),
+        field=np.zeros(columns),
+        before=np.zeros(columns),
+        average=average,
+        look=np.zeros((3, lanes)),
+        sums=np.zeros(actions),
+    )
+
+
+def _records(plan: _Plan, tableau: Tableau, actions: int, lanes: int) -> kernel.Records:
+    at, average = len(plan.steps), len(tableau.slots)
+    kept = [tableau.slots.index(tableau.returns if slot == POLICY else slot) for slot in plan.slots]
+    if POLICY in plan.slots:
+        kept.append(average)
+    codes = [(MEASURES[name.removeprefix(AVERAGE)][0], int(name.startswith(AVERAGE))) for name in plan.measure]
+    return kernel.Records(
+        steps=plan.steps,
+        slots=np.array(kept, dtype=np.int64),
+        measures=np.array(codes, dtype=np.int64).reshape(len(codes), 2),
+        with_average=plan.with_average,
+        logs=np.zeros((len(kept), at, actions, lanes)),
+        measured=np.zeros((len(codes), at, lanes)),
+        spent=np.zeros((at, 2), dtype=np.int64),
+        status=np.zeros(lanes, dtype=np.int64),
+        status_step=np.full(lanes, -1),
+    )
+
+
+def _gather(plan: _Plan, games: int, seeds: int, blocks: list[NDArray], finished: list[kernel.Records]) -> Run:
+    order = np.argsort(np.concatenate(blocks))
+
+    def join(arrays: Iterable[NDArray]) -> NDArray:
+        """Blocks with their lanes last -> instances first, in order."""
+        return np.concatenate([np.moveaxis(array, -1, 0) for array in arrays])[order]
+
+    def spent(which: int) -> NDArray:
+        return join(np.repeat(done.spent[:, which, None], len(done.status), axis=1) for done in finished)
+
+    kept = [join(done.logs[q] for done in finished) for q in range(len(finished[0].logs))]
+    nothing = np.zeros((games * seeds, 0, 0))
+    number = np.arange(games * seeds)
+    return Run(
+        steps=plan.steps,
+        log_policy=kept[plan.slots.index(POLICY)] if POLICY in plan.slots else nothing,
+        log_average=kept[-1] if POLICY in plan.slots else nothing,
+        log_slots={slot: kept[q] for q, slot in enumerate(plan.slots) if slot != POLICY},
+        measured={
+            name: MEASURES[name.removeprefix(AVERAGE)][1] * join(done.measured[m] for done in finished)
+            for m, name in enumerate(plan.measure)
+        },
+        queries=spent(0),
+        gradients=spent(1),
+        status=STATUS[join(done.status for done in finished)],
+        status_step=join(done.status_step for done in finished),
+        game_index=number // seeds,
+        seed_index=number % seeds,
+    )

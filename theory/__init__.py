@@ -1,0 +1,1 @@
+"""Theorems as claims about runs, and the verdicts on them."""

@@ -1,0 +1,213 @@
+"""What a claim is, what evidence looks like, and how a verdict is reached.
+
+A claim is one theorem (or one member of a tight family): a frozen dataclass with its statement and source, the instances it
+speaks of (`applies`), and `findings`, which measures what the statement bounds. Every finding is one ratio,
+
+    measured / claimed,        scaled so that the statement is met exactly where the ratio is at most 1,
+
+for an upper bound the quantity over its bound, for a lower bound the reverse, for an identity the error over its tolerance.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from envs.equilibrium import nash, regularised_nash
+from envs.game import Game
+from envs.invalid import require
+from simlab.run import Method, Run, simulate
+
+PROVENANCES = ("published", "authors' code", "rate published", "recalled", "derived")
+KINDS = (
+    "every step", "final", "identity", "fixed point", "threshold", "slope", "constant", "distribution", "existence", "monotone",
+)  # fmt: skip
+SENSES = ("upper", "lower", "tight", "predicted to fail")
+
+TOLERANCE = 1e-9
+"""A ratio up to 1 + TOLERANCE still meets the statement: the rounding of a float64 trajectory."""
+
+KL_FLOOR = 1e-22
+"""Divergences below this are rounding: a bound is not checked from there on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """A game and a start.
+
+    Parameters
+    ----------
+    name : str
+    game : Game
+    start : (K,) log-probabilities
+    """
+
+    name: str
+    game: Game
+    start: NDArray
+
+    @cached_property
+    def equilibrium(self) -> NDArray:
+        """(K,) log-probabilities of the regularised equilibrium (beta > 0)."""
+        return regularised_nash(self.game)
+
+    @cached_property
+    def original_equilibrium(self) -> NDArray:
+        """(K,) probabilities of an equilibrium of the original game."""
+        return nash(self.game)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One instance's measured / claimed ratio; None when the instance says nothing (a run that starts at its target)."""
+
+    instance: str
+    ratio: float | None
+    status: str = "ok"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the findings say of a claim.
+
+    Attributes
+    ----------
+    claim : Claim
+    outcome : "holds", "violated", "inconclusive" (every instance vacuous), or "does not apply" (no instance)
+    worst : largest ratio (of a claim predicted to fail: the smallest), nan without any
+    closest : the instance that attains it
+    instances : findings that count
+    vacuous : findings that say nothing
+    statuses : how many runs were not "ok", by status
+    """
+
+    claim: Claim
+    outcome: str
+    worst: float
+    closest: str
+    instances: int
+    vacuous: int
+    statuses: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def expected(self) -> bool:
+        """Whether the outcome is the predicted one; a claim that could not be put to the test contradicts nothing."""
+        return self.outcome not in ("violated", "holds") or (self.outcome == "violated") == self.claim.predicted_to_fail
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A statement of the literature, or derived here, in checkable form.
+
+    Parameters
+    ----------
+    id : short name in the catalogue
+    provenance : one of PROVENANCES; a constant derived here is never given as the paper's
+
+    Subclasses state, as class attributes or fields: `statement`, `source`, `kind` (of KINDS) and `sense` (of SENSES).
+    """
+
+    id: str
+    provenance: str
+    statement: str
+    source: str
+    kind: ClassVar[str]
+    sense: str = "upper"
+
+    def __post_init__(self) -> None:
+        require(self.provenance in PROVENANCES, "provenance", self.provenance, f"one of {', '.join(PROVENANCES)}")
+        require(self.kind in KINDS, "kind", self.kind, f"one of {', '.join(KINDS)}")
+        require(self.sense in SENSES, "sense", self.sense, f"one of {', '.join(SENSES)}")
+
+    @property
+    def predicted_to_fail(self) -> bool:
+        """Whether theory says that the statement is false on the instances it is put to."""
+        return self.sense == "predicted to fail"
+
+    def applies(self, instance: Instance) -> bool:
+        """Whether the statement speaks of this instance."""
+        return instance.game.beta > 0
+
+    def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
+        """Measure the statement on instances it applies to."""
+        raise NotImplementedError(f"{type(self).__name__} has no findings(instances)")
+
+
+def judge(claim: Claim, instances: Iterable[Instance]) -> Verdict:
+    """Put a claim to the instances it speaks of.
+
+    A claim holds when every ratio is at most 1 + TOLERANCE; one predicted to fail counts as violated only when every
+    ratio exceeds that: a single instance that meets it refutes the prediction.
+    """
+    subjects = [instance for instance in instances if claim.applies(instance)]
+    findings = list(claim.findings(subjects)) if subjects else []
+    counted = [(finding.ratio, finding.instance) for finding in findings if finding.ratio is not None]
+    statuses = Counter(finding.status for finding in findings if finding.status != "ok")
+    if not counted:
+        outcome, worst, closest = ("inconclusive" if subjects else "does not apply"), float("nan"), ""
+    else:
+        ratios = [(np.inf if np.isnan(ratio) else float(ratio), name) for ratio, name in counted]
+        worst, closest = min(ratios) if claim.predicted_to_fail else max(ratios)
+        outcome = "holds" if worst <= 1 + TOLERANCE else "violated"
+    return Verdict(claim, outcome, worst, closest, len(counted), len(findings) - len(counted), dict(statuses))
+
+
+def runs(
+    instances: Sequence[Instance], method: Callable[[float], Method], *, steps: int, record: Any = "every", **options: Any
+) -> Iterator[tuple[list[Instance], Run]]:
+    """Run method(beta) on instances, one batch for each K and beta.
+
+    Yields
+    ------
+    (instances, run) with run's axis 0 in the order of the instances
+    """
+    batches: dict[tuple[int, float], list[Instance]] = {}
+    for instance in instances:
+        batches.setdefault((instance.game.actions, instance.game.beta), []).append(instance)
+    for (_, beta), batch in batches.items():
+        start = np.stack([instance.start for instance in batch])
+        games = [instance.game for instance in batch]
+        yield batch, simulate(games, method(beta), steps=steps, start=start, record=record, **options)
+
+
+def equilibria(batch: Sequence[Instance]) -> NDArray:
+    """(N, 1, K) log-probabilities of the batch's regularised equilibria, to set beside (N, R, K) trajectories."""
+    return np.stack([instance.equilibrium for instance in batch])[:, None]
+
+
+def contraction(distance: NDArray, bound: ArrayLike) -> tuple[NDArray, NDArray]:
+    """Each distance over the bound that its predecessor sets, and where the predecessor is above rounding.
+
+    distance : (N, R) array, every iteration; bound : the factor (a number), or (N, R - 1) bounds
+    """
+    before, after = distance[:, :-1], distance[:, 1:]
+    bound = np.asarray(bound, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return after / (bound if bound.ndim else bound * before), before > KL_FLOOR
+
+
+def gather(batch: Sequence[Instance], ratios: NDArray, counts: NDArray, run: Run, label: str = "") -> Iterator[Finding]:
+    """One finding an instance: its largest ratio where `counts`; None where nothing counts.
+
+    ratios, counts : (N, ...) arrays
+    """
+    for instance, ratio, count, status in zip(batch, ratios, np.broadcast_to(counts, ratios.shape), run.status, strict=True):
+        worst = np.inf if status == "nonfinite" else float(np.max(ratio[count])) if count.any() else None
+        yield Finding(f"{instance.name}{label}", worst, str(status))
+
+
+def compare(
+    instances: Sequence[Instance], ours: Callable[[float], Method], theirs: Callable[[float], Method], *, steps: int, error: float
+) -> Iterator[Finding]:
+    """Whether two methods are the same map: their log-probabilities' difference over `error` times their size."""
+    for (batch, run), (_, other) in zip(runs(instances, ours, steps=steps), runs(instances, theirs, steps=steps), strict=True):
+        difference = np.abs(run.log_policy - other.log_policy).max(axis=-1)
+        size = 1 + np.abs(other.log_policy).max(axis=-1)
+        moved = np.ptp(other.log_policy - other.log_policy[:, :1], axis=-1) > 1e-9
+        yield from gather(batch, difference / (error * size), moved, run)

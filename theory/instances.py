@@ -1,0 +1,79 @@
+"""The standard instances: games on which wrong methods have been seen to fail, at three betas, from two starts.
+
+Always among them: rock-paper-scissors at beta = 0.01 with a non-uniform reference (where a missing extrapolation shows), games
+whose equilibrium has partial support (where a transposed matrix shows), Bradley-Terry games, an all-tie game, K up to 100.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.bradley_terry import BradleyTerry
+from envs.cyclic import Cyclic
+from envs.game import Game
+from envs.low_rank import LowRank
+from envs.matrix import Matrix
+from envs.random_game import RandomGame
+from envs.start import FarStart
+from envs.tournament import Tournament
+from envs.world import World
+from theory.claim import Instance
+
+BETAS = (0.01, 0.1, 1.0)
+
+SKEWED = [[0.5, 0.9, 0.2], [0.1, 0.5, 0.7], [0.8, 0.3, 0.5]]
+"""A 3-cycle of unequal margins: its equilibrium is interior and not uniform."""
+
+DOMINATED = [[0.5, 1.0, 0.0, 0.9], [0.0, 0.5, 1.0, 0.8], [1.0, 0.0, 0.5, 0.7], [0.1, 0.2, 0.3, 0.5]]
+"""Rock-paper-scissors and a fourth action that loses to each: its equilibrium has partial support."""
+
+
+def standard_worlds() -> dict[str, tuple[World, int]]:
+    """Worlds of the standard instances by name, each with the seed number of its draw."""
+    tie = np.full((5, 5), 0.5).tolist()
+    worlds: dict[str, tuple[World, int]] = {
+        "rps": (Cyclic(n=3, win=1.0, reference="random"), 0),
+        "rps 0.7": (Cyclic(n=3, win=0.7, reference="random"), 1),
+        "cycle of 5": (Cyclic(n=5, win=1.0, reference="random"), 0),
+        "skewed rps": (Matrix(rows=SKEWED, reference="random"), 0),
+        "dominated": (Matrix(rows=DOMINATED, reference="random"), 0),
+        "tie": (Matrix(rows=tie, reference="random"), 0),
+        "low rank 10": (LowRank(actions=10, rank=1, strength=2.0, reference="random"), 0),
+    }
+    for actions, number in ((3, 0), (5, 0), (5, 2), (10, 0), (10, 1), (100, 0)):
+        worlds[f"uniform {actions}.{number}"] = (RandomGame(actions=actions, reference="random"), number)
+    for actions, number in ((5, 0), (10, 0), (10, 1)):
+        worlds[f"tournament {actions}.{number}"] = (Tournament(actions=actions, reference="random"), number)
+    for actions in (5, 100):
+        worlds[f"Bradley-Terry {actions}"] = (BradleyTerry(actions=actions, reference="random"), 0)
+    return worlds
+
+
+def standard_instances(betas: Sequence[float] = BETAS) -> list[Instance]:
+    """18 games x betas x {from the reference, from far}."""
+    games = [(name, world.games(1.0, index=number)[0]) for name, (world, number) in standard_worlds().items()]
+    return instances_of(games, betas)
+
+
+def instances_of(games: Iterable[tuple[str, Game]], betas: Sequence[float] = BETAS) -> list[Instance]:
+    """Every game at every beta, started at its reference and far from everything."""
+    far = FarStart()
+    return [
+        Instance(f"{name}, beta={beta:g}, from {start}", game.with_beta(beta), log_start)
+        for name, game in games
+        for beta in betas
+        for start, log_start in (("the reference", game.log_reference), ("far", far.log_policy(game)))
+    ]
+
+
+def is_rock_paper_scissors(game: Game) -> bool:
+    """Whether the game is the deterministic 3-cycle."""
+    return game.actions == 3 and bool(np.isin(game.preference, (0.0, 0.5, 1.0)).all()) and game.cyclic_triangles() == 1
+
+
+def interior(equilibrium: NDArray) -> bool:
+    """Whether an equilibrium (K,) of the original game gives every action weight."""
+    return bool(equilibrium.min() > 1e-6)

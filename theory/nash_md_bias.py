@@ -1,0 +1,96 @@
+"""NMD-3: with a constant step Nash-MD rests at a biased point, known in closed form, and not at the equilibrium.
+
+With w = eta beta the fixed point p solves beta log(p / ref) = P m + const, m = p^(1 - w) ref^w. Its mixture m therefore is the
+equilibrium at beta/(1 - w), and p = ref (m / ref)^(1/(1 - w)) normalised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from algorithms.nash_md import NashMD
+from envs.divergence import kl, log_normalise
+from envs.equilibrium import regularised_nash
+from envs.game import Game
+from simlab.run import Method
+from theory.claim import Claim, Finding, Instance, gather, runs
+
+
+def biased_fixed_point(game: Game, pull: float) -> NDArray:
+    """(K,) log-probabilities at which Nash-MD with eta beta = pull in [0, 1) rests."""
+    mixture = regularised_nash(game.with_beta(game.beta / (1 - pull)))
+    return log_normalise(game.log_reference + (mixture - game.log_reference) / (1 - pull))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BiasedFixedPoint(Claim):
+    """Started at the closed form, Nash-MD does not move.
+
+    Parameters
+    ----------
+    pulls : values of eta * beta in (0, 1)
+    method : rate -> Method
+    error : float, allowed change of log-probabilities in one step, as a share of their size
+    """
+
+    id: str = "NMD-3"
+    provenance: str = "derived"
+    statement: str = "Nash-MD, constant step: fixed point b log(p/ref) = P p^(1-w) ref^w + c, w = eta b (via p* at b/(1-w))"
+    source: str = "fixed-point equation of the update of arXiv 2312.00886"
+    kind: ClassVar[str] = "fixed point"
+    sense: str = "tight"
+    pulls: Sequence[float] = (0.02, 0.3)
+    method: Callable[[float], Method] = NashMD
+    error: float = 1e-11
+
+    def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
+        for pull in self.pulls:
+            yield from self._at(pull, instances)
+
+    def _at(self, pull: float, instances: Sequence[Instance]) -> Iterable[Finding]:
+        at_rest = [replace(instance, start=biased_fixed_point(instance.game, pull)) for instance in instances]
+        for batch, run in runs(at_rest, lambda beta: self.method(pull / beta), steps=1):
+            change = np.abs(run.log_policy[:, 1] - run.log_policy[:, 0]).max(axis=-1)
+            size = 1 + np.abs(run.log_policy[:, 0]).max(axis=-1)
+            says = kl(np.stack([instance.equilibrium for instance in batch]), run.log_policy[:, 0]) > 1e-8
+            yield from gather(batch, change / (self.error * size), says, run, f", eta beta = {pull:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnbiasedAtConstantStep(Claim):
+    """Started at the equilibrium, Nash-MD with a constant step stays there.
+
+    Parameters
+    ----------
+    pull : eta * beta in (0, 1)
+    method : rate -> Method
+    accuracy : KL from the equilibrium within which "stays" is meant
+    """
+
+    id: str = "NMD-unbiased"
+    provenance: str = "derived"
+    statement: str = "Nash-MD with constant step eta beta = 0.3 stays at the equilibrium p*"
+    source: str = "contradicts NMD-3 wherever p* differs from the reference"
+    kind: ClassVar[str] = "fixed point"
+    sense: str = "predicted to fail"
+    pull: float = 0.3
+    method: Callable[[float], Method] = NashMD
+    steps: int = 200
+    accuracy: float = 1e-10
+
+    def applies(self, instance: Instance) -> bool:
+        """Where the closed form of NMD-3 lies elsewhere; starts play no part."""
+        if not (instance.game.beta > 0 and np.array_equal(instance.start, instance.game.log_reference)):
+            return False
+        return float(kl(instance.equilibrium, biased_fixed_point(instance.game, self.pull))) > 100 * self.accuracy
+
+    def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
+        at_equilibrium = [replace(instance, start=instance.equilibrium) for instance in instances]
+        for batch, run in runs(at_equilibrium, lambda beta: self.method(self.pull / beta), steps=self.steps, record=[self.steps]):
+            distance = kl(np.stack([instance.equilibrium for instance in batch]), run.log_policy[:, 0])
+            yield from gather(batch, distance / self.accuracy, np.isfinite(distance), run)

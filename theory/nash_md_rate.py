@@ -1,0 +1,76 @@
+"""NMD-1, NMD-2 and their sharp forms: Nash-MD's step inequality and the schedule that it yields.
+
+    constant eta:                    KL(p* | p+) <= (1 - eta beta) KL(p* | p) + c eta^2
+    eta_t = 2/(beta (t + 2)):        KL(p* | p_T) <= C / (beta^2 (T + 1))
+
+Published (Munos et al., arXiv 2312.00886, Theorem 1): c = 2, C = 8. By Hoeffding's lemma on the step's normaliser c = 1/8 and
+C = 1/2 also hold. The published constants are too loose to reject most wrong methods; the sharp ones are here for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from algorithms.nash_md import NashMD
+from envs.divergence import kl
+from simlab.run import Method
+from theory.claim import KL_FLOOR, Claim, Finding, Instance, contraction, equilibria, gather, runs
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConstantStep(Claim):
+    """The step inequality at eta beta in `pulls`.
+
+    Parameters
+    ----------
+    constant : c
+    pulls : values of eta * beta in (0, 1]
+    method : rate -> Method
+    """
+
+    source: str = "Munos et al., arXiv 2312.00886, Theorem 1 (tau is our beta)"
+    kind: ClassVar[str] = "every step"
+    constant: float
+    pulls: Sequence[float] = (0.02, 0.1, 0.5, 1.0)
+    method: Callable[[float], Method] = NashMD
+    steps: int = 300
+
+    def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
+        for pull in self.pulls:
+            yield from self._at(pull, instances)
+
+    def _at(self, pull: float, instances: Sequence[Instance]) -> Iterable[Finding]:
+        for batch, run in runs(instances, lambda beta: self.method(pull / beta), steps=self.steps):
+            rate, distance = pull / batch[0].game.beta, kl(equilibria(batch), run.log_policy)
+            bound = (1 - pull) * distance[:, :-1] + self.constant * rate**2
+            yield from gather(batch, *contraction(distance, bound), run, f", eta beta = {pull:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedSchedule(Claim):
+    """The last iterate under eta_t = 2/(beta (t + 2)).
+
+    Parameters
+    ----------
+    constant : C
+    method : beta -> Method
+    """
+
+    source: str = "Munos et al., arXiv 2312.00886, Theorem 1 (tau is our beta)"
+    kind: ClassVar[str] = "every step"
+    constant: float
+    method: Callable[[float], Method] = lambda beta: NashMD("published")
+    steps: int = 1000
+
+    def applies(self, instance: Instance) -> bool:
+        return instance.game.beta > 0 and np.array_equal(instance.start, instance.game.log_reference)
+
+    def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
+        for batch, run in runs(instances, self.method, steps=self.steps):
+            distance = kl(equilibria(batch), run.log_policy)
+            ratio = distance * batch[0].game.beta ** 2 * (run.steps + 1) / self.constant
+            yield from gather(batch, ratio, (distance[:, :1] > KL_FLOOR) & (run.steps > 0), run)

@@ -1,0 +1,65 @@
+"""GT-5 and GT-6: how far regularisation moves the equilibrium.
+
+    e_0(p*) <= beta (max log 1/ref - KL(p* | ref))        exploitability of p* in the original game
+    KL(p* | ref) <= 1/(2 beta)
+
+Both from optimality of p* against deviations: to the best pure action (GT-5), to the reference itself (GT-6: the deviation
+gains <ref - p*, P p*> >= -1/2 and saves beta KL(p* | ref), and p* is optimal).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from numpy.typing import NDArray
+
+from envs.divergence import kl
+from envs.equilibrium import regularised_nash
+from envs.game import Game
+from simlab import metrics
+from theory.claim import KL_FLOOR, Claim, Finding, Instance
+
+
+@dataclass(frozen=True, kw_only=True)
+class OriginalExploitabilityOfEquilibrium(Claim):
+    """e_0(p*) <= beta (max log 1/ref - KL(p* | ref))."""
+
+    id: str = "GT-5"
+    provenance: str = "derived"
+    statement: str = "exploitability of p* at beta = 0 is at most beta (max log 1/ref - KL(p* | ref))"
+    source: str = "optimality of p* against pure deviations"
+    kind: ClassVar[str] = "constant"
+    sense: str = "upper"
+    equilibrium: Callable[[Game], NDArray] = regularised_nash
+
+    def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
+        for instance in _once_a_game(instances):
+            game, best = instance.game, self.equilibrium(instance.game)
+            bound = game.beta * (-game.log_reference.min() - float(kl(best, game.log_reference)))
+            gap = float(metrics.exploitability(game, best, beta=0.0))
+            yield Finding(instance.name, gap / bound if gap > KL_FLOOR else None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistanceToReference(Claim):
+    """KL(p* | ref) <= 1/(2 beta)."""
+
+    id: str = "GT-6"
+    provenance: str = "derived"
+    statement: str = "KL(p* | ref) <= 1/(2 beta)"
+    source: str = "optimality of p* against the reference"
+    kind: ClassVar[str] = "constant"
+    sense: str = "upper"
+    equilibrium: Callable[[Game], NDArray] = regularised_nash
+
+    def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
+        for instance in _once_a_game(instances):
+            distance = float(kl(self.equilibrium(instance.game), instance.game.log_reference))
+            yield Finding(instance.name, 2 * instance.game.beta * distance if distance > KL_FLOOR else None)
+
+
+def _once_a_game(instances: Sequence[Instance]) -> list[Instance]:
+    """Instances that differ in their start alone are one."""
+    return list({(instance.game.key, instance.game.beta): instance for instance in instances}.values())
