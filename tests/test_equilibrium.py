@@ -166,14 +166,14 @@ def test_residual_takes_leading_axes():
 
 
 def test_plain_best_response_iteration_is_no_ground_truth():
-    """log p <- log ref + P p / beta contracts for beta > 1/2 only; on this game it spirals out below 1 / (2 sqrt 3) = 0.2887."""
+    """log p <- log ref + P p / beta contracts for beta > 1/2 only; here it leaves the equilibrium below 1 / (2 sqrt 3) = 0.2887."""
     for beta, converges in [(0.285, False), (0.292, True)]:
         game = Game(ROCK_PAPER_SCISSORS, np.full(3, -np.log(3)), beta)
-        log_p = np.log([0.334, 0.333, 0.333])
+        log_p = np.log([0.334, 0.333, 0.333])  # 7e-4 away
         for _ in range(3000):
             log_p = log_softmax(game.log_reference + game.preference @ np.exp(log_p) / beta)
         distance = np.abs(np.exp(log_p) - np.exp(regularised_nash(game))).max()
-        assert distance < 1e-12 if converges else distance > 0.1
+        assert distance < 1e-12 if converges else distance > 0.05
 
 
 def test_beta_that_cannot_be_served_is_refused():

@@ -181,6 +181,13 @@ def equilibria(batch: Sequence[Instance]) -> NDArray:
     return np.stack([instance.equilibrium for instance in batch])[:, None]
 
 
+def ratio_of(measured: float, claimed: float) -> float | None:
+    """measured / claimed of two non-negative numbers; None where both are rounding."""
+    if max(measured, claimed) <= KL_FLOOR:
+        return None
+    return measured / claimed if claimed > 0 else np.inf
+
+
 def contraction(distance: NDArray, bound: ArrayLike) -> tuple[NDArray, NDArray]:
     """Each distance over the bound that its predecessor sets, and where the predecessor is above rounding.
 
@@ -188,7 +195,7 @@ def contraction(distance: NDArray, bound: ArrayLike) -> tuple[NDArray, NDArray]:
     """
     before, after = distance[:, :-1], distance[:, 1:]
     bound = np.asarray(bound, dtype=np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         return after / (bound if bound.ndim else bound * before), before > KL_FLOOR
 
 

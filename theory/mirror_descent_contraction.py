@@ -99,7 +99,7 @@ class InnerLoopOfCOMAL(Claim):
         for batch, run in runs(instances, lambda beta: self.method(_comal_rate(beta)), steps=self.steps):
             beta, distance = batch[0].game.beta, kl(equilibria(batch), run.log_policy)
             first = distance[:, :1]
-            with np.errstate(divide="ignore", invalid="ignore"):
+            with np.errstate(all="ignore"):
                 ratio = distance / (first * (1 - _comal_rate(beta) * beta / 2) ** run.steps)
             yield from gather(batch, ratio, (distance > KL_FLOOR) & (first > KL_FLOOR) & (run.steps > 0), run)
 

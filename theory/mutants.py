@@ -90,7 +90,7 @@ def anchored(source: str, target: str) -> Callable[[Stage], Stage]:
 def unpulled(stage: Stage) -> Stage:
     """Drop the pull to the reference: its weight goes to the first slot of the anchor."""
     kept = [slot for slot in stage.anchor if slot != REFERENCE]
-    return replace(stage, anchor={slot: 1.0 for slot in kept[:1]}) if len(kept) < len(stage.anchor) else stage
+    return replace(stage, anchor=dict.fromkeys(kept[:1], 1.0)) if len(kept) < len(stage.anchor) else stage
 
 
 def overpulled(factor: float) -> Callable[[Stage], Stage]:

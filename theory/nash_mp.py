@@ -18,7 +18,7 @@ from algorithms.egpo import EGPO, certified_rate
 from algorithms.nash_mp import NashMP
 from envs.divergence import kl
 from simlab.run import Method
-from theory.claim import Claim, Finding, Instance, compare, equilibria, gather, runs, KL_FLOOR
+from theory.claim import KL_FLOOR, Claim, Finding, Instance, compare, equilibria, gather, runs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class NashMPRate(Claim):
         for batch, run in runs(instances, lambda beta: self.method(1 / (beta + 0.5)), steps=self.steps):
             beta, distance = batch[0].game.beta, kl(equilibria(batch), run.log_policy)
             first = 1 / (2 * beta) if self.from_reference else distance[:, :1]
-            with np.errstate(divide="ignore", invalid="ignore"):
+            with np.errstate(all="ignore"):
                 ratio = distance / (first * (1 + 2 * beta) ** (-run.queries / 2))
             moved = (distance > KL_FLOOR) & (distance[:, :1] > KL_FLOOR) & (run.steps > 0)
             yield from gather(batch, ratio, moved, run)

@@ -19,7 +19,7 @@ from envs.divergence import kl
 from envs.equilibrium import regularised_nash
 from envs.game import Game
 from simlab import metrics
-from theory.claim import KL_FLOOR, Claim, Finding, Instance
+from theory.claim import KL_FLOOR, Claim, Finding, Instance, ratio_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class OriginalExploitabilityOfEquilibrium(Claim):
             game, best = instance.game, self.equilibrium(instance.game)
             bound = game.beta * (-game.log_reference.min() - float(kl(best, game.log_reference)))
             gap = float(metrics.exploitability(game, best, beta=0.0))
-            yield Finding(instance.name, gap / bound if gap > KL_FLOOR else None)
+            yield Finding(instance.name, ratio_of(gap, bound))
 
 
 @dataclass(frozen=True, kw_only=True)

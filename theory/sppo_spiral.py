@@ -48,5 +48,5 @@ class OutwardSpiral(Claim):
             best = np.log(np.stack([instance.original_equilibrium for instance in batch]))[:, None]
             distance = kl(best, run.log_policy)
             before, after = distance[:, :-1], distance[:, 1:]
-            with np.errstate(divide="ignore", invalid="ignore"):
+            with np.errstate(all="ignore"):
                 yield from gather(batch, before / after, before > max(KL_FLOOR, 1e-12), run)

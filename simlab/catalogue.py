@@ -1,0 +1,62 @@
+"""What conf/ offers, read from its files alone: groups, their members, and the comment that explains each key.
+
+A member's file opens with a comment that says what it is; a comment of one line stands above each key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import conf
+
+CONF = Path(conf.__path__[0])
+_LINE = re.compile(r"( *)(?:# ?(.*)|([\w]+):(.*))")
+
+
+def groups() -> dict[str, list[str]]:
+    """Members of each configuration group, by the group's name."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(CONF.glob("*/*.yaml")):
+        found.setdefault(path.parent.name, []).append(path.stem)
+    return found
+
+
+def purpose(name: str) -> str:
+    """The sentence that opens a file, given as `run` or `env/cyclic`."""
+    path = CONF / f"{name}.yaml"
+    first = path.read_text(encoding="utf-8").partition("\n")[0] if path.is_file() else ""
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+def comments(name: str) -> dict[str, tuple[str, str]]:
+    """Default and comment of each key of a file, keys of keys with dots: {"flip.flip": ("0.1", "probability ...")}."""
+    path = CONF / f"{name}.yaml"
+    return dict(_keys(path.read_text(encoding="utf-8").splitlines()[1:])) if path.is_file() else {}
+
+
+def _keys(lines: Iterable[str]) -> Iterator[tuple[str, tuple[str, str]]]:
+    parents: list[tuple[int, str]] = []
+    comment = ""
+    for match in filter(None, map(_LINE.fullmatch, lines)):
+        indent, said, key, value = len(match[1]), match[2], match[3], match[4]
+        if key is None:
+            comment = said
+            continue
+        parents = [(depth, name) for depth, name in parents if depth < indent]
+        if value.strip():
+            yield ".".join([*(name for _, name in parents), key]), (value.strip(), comment)
+        else:
+            parents.append((indent, key))
+        comment = ""
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """` (did you mean ...?)` where a known word is close to `word` or ends as it does; else nothing."""
+    known = list(known)
+    last = word.rpartition(".")[2]
+    same_end = [name for name in known if name.rpartition(".")[2] == last]
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6) or same_end
+    return f" (did you mean {close[0]}?)" if close else ""

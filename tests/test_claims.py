@@ -1,0 +1,209 @@
+"""Every claim comes out as predicted on the standard instances, and rejects a wrong method."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+import conf
+from algorithms.egpo import EGPO
+from algorithms.nash_md import NashMD
+from algorithms.nash_mp import NashMP
+from algorithms.online_mirror_descent import OnlineMirrorDescent
+from algorithms.sppo import SPPO
+from envs.equilibrium import regularised_nash
+from simlab import metrics
+from theory.claim import Claim, Finding, Instance, judge
+from theory.instances import standard_instances
+from theory.mutants import (
+    Mutant,
+    anchored,
+    arithmetic,
+    dropped,
+    each_stage,
+    facing,
+    negated,
+    one_stage,
+    overpulled,
+    returning,
+    scaled,
+    unpulled,
+)
+
+CLAIMS = sorted(path.stem for path in (Path(conf.__file__).parent / "claim").glob("*.yaml"))
+
+
+def load(name: str) -> Claim:
+    return instantiate(OmegaConf.load(Path(conf.__file__).parent / "claim" / f"{name}.yaml"))
+
+
+@pytest.fixture(scope="module")
+def instances() -> list[Instance]:
+    return standard_instances()
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_comes_out_as_predicted(name: str, instances: list[Instance]) -> None:
+    verdict = judge(load(name), instances)
+    assert verdict.instances > 0
+    assert verdict.outcome == ("violated" if verdict.claim.predicted_to_fail else "holds"), verdict
+
+
+def test_ids_are_unique() -> None:
+    ids = [load(name).id for name in CLAIMS]
+    assert len(set(ids)) == len(ids)
+
+
+def extrapolation_missing(tableau):
+    return one_stage(1, facing("policy"))(tableau)
+
+
+HALF_AND_POLICY = {"policy": 0.5, "half": 0.5}
+EGPO_MUTANTS = {
+    "no extrapolation": extrapolation_missing,
+    "second step from the half point": one_stage(1, anchored("policy", "half")),
+    "short extrapolation": one_stage(0, scaled(0.25)),
+    "opponent half policy, half point": one_stage(1, facing(HALF_AND_POLICY)),
+    "transposed": each_stage(negated),
+    "no pull": each_stage(unpulled),
+    "no pull in the second step": one_stage(1, unpulled),
+    "pull doubled": each_stage(overpulled(1.9)),
+    "first stage dropped": dropped(0),
+    "returns the half point": returning("half"),
+}
+WRONG_EGPO = {
+    "egpo_contraction": set(EGPO_MUTANTS) - {"returns the half point"},
+    "egpo_identity": set(EGPO_MUTANTS) - {"no pull in the second step"},
+    "egpo_linear_convergence": {"no extrapolation", "second step from the half point", "transposed", "no pull", "pull doubled"},
+    "egpo_original_game": {"no extrapolation", "transposed", "no pull"},
+    "nash_mp_is_egpo": set(EGPO_MUTANTS),
+    "nash_mp_rate": {"no extrapolation", "second step from the half point", "short extrapolation", "transposed", "no pull", "pull doubled"},
+    "nash_mp_rate_from_reference": {"transposed", "no pull", "pull doubled"},
+}
+
+
+@pytest.mark.parametrize(("name", "mutant"), [(name, mutant) for name, mutants in WRONG_EGPO.items() for mutant in sorted(mutants)])
+def test_rejects_wrong_extragradients(name: str, mutant: str, instances: list[Instance]) -> None:
+    claim = load(name)
+    method = NashMP if name.startswith("nash_mp") else EGPO
+    wrong = replace(claim, method=lambda rate: Mutant(method(rate), EGPO_MUTANTS[mutant]))
+    assert judge(wrong, instances).outcome == "violated"
+
+
+OMD_MUTANTS = {"transposed": each_stage(negated), "no pull": each_stage(unpulled), "pull doubled": each_stage(overpulled(1.9))}
+
+
+@pytest.mark.parametrize("name", ["magnetic_contraction", "comal_inner_loop", "omd_identity", "omd_same_map"])
+@pytest.mark.parametrize("mutant", OMD_MUTANTS)
+def test_rejects_wrong_mirror_descent(name: str, mutant: str, instances: list[Instance]) -> None:
+    wrong = replace(load(name), method=lambda rate: Mutant(OnlineMirrorDescent(rate), OMD_MUTANTS[mutant]))
+    assert judge(wrong, instances).outcome == "violated"
+
+
+NASH_MD_MUTANTS = {
+    "opponent is the policy": one_stage(1, facing("policy")),
+    "opponent is the reference": one_stage(1, facing("reference")),
+    "transposed": each_stage(negated),
+    "centre is the policy": one_stage(1, anchored("mixture", "policy")),
+    "arithmetic mixture": each_stage(arithmetic),
+    "no pull": each_stage(unpulled),
+}
+WRONG_NASH_MD = {
+    "nash_md_step": {"transposed", "centre is the policy"},
+    "nash_md_step_sharp": {"transposed", "centre is the policy", "opponent is the reference"},
+    "nash_md_schedule": {"transposed", "centre is the policy"},
+    "nash_md_schedule_sharp": {"transposed", "centre is the policy", "opponent is the reference"},
+    "nash_md_bias": set(NASH_MD_MUTANTS),
+}
+
+
+@pytest.mark.parametrize(("name", "mutant"), [(name, mutant) for name, mutants in WRONG_NASH_MD.items() for mutant in sorted(mutants)])
+def test_rejects_wrong_nash_md(name: str, mutant: str, instances: list[Instance]) -> None:
+    claim = load(name)
+    scheduled = "schedule" in name
+    wrong = replace(claim, method=lambda rate: Mutant(NashMD("published" if scheduled else rate), NASH_MD_MUTANTS[mutant]))
+    assert judge(wrong, instances).outcome == "violated"
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("sppo_average", "method", lambda rate: Mutant(SPPO(rate), each_stage(negated))),
+        ("sppo_average", "measure", "original_exploitability"),
+        ("sppo_spiral", "method", lambda beta: EGPO(0.1)),
+        ("dno_improvement", "method", lambda rate: Mutant(SPPO(rate), each_stage(negated))),
+        ("dno_is_sppo", "method", lambda eta: SPPO(eta)),
+        ("exploitability_identity", "measure", lambda game, policy: metrics.exploitability(game, policy, beta=2 * game.beta)),
+        ("exploitability_identity", "measure", metrics.duality_gap),
+        ("exploitability_lower_bound", "equilibrium", lambda game: game.log_reference),
+        ("exploitability_upper_bound", "equilibrium", lambda game: game.log_reference),
+        ("regularisation_bias", "equilibrium", lambda game: game.log_reference),
+        ("regularisation_bias", "equilibrium", lambda game: regularised_nash(replace(game, preference=game.preference.T))),
+        ("distance_to_reference", "equilibrium", lambda game: regularised_nash(game.with_beta(game.beta / 100))),
+        ("label_flips", "moves", False),
+        ("label_flips", "assumed_flip", 0.1),
+        ("label_flips", "method", lambda beta: OnlineMirrorDescent(1.0)),
+        ("label_flips_debiased", "assumed_flip", 0.0),
+        ("label_flips_debiased", "assumed_flip", 0.4),
+    ],
+)
+def test_rejects_a_wrong_ingredient(name: str, field: str, value: object, instances: list[Instance]) -> None:
+    assert judge(replace(load(name), **{field: value}), instances).outcome == "violated"
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("egpo_beyond", {"rate": 1.0}),
+        ("magnetic_beyond", {"fractions": (1.0,)}),
+        ("self_play_at_rate_one", {"method": lambda beta: EGPO(1.0)}),
+        ("nash_md_unbiased", {"method": lambda rate: EGPO(0.5)}),
+        ("sppo_last_iterate", {"measure": "average_original_exploitability"}),
+        ("dno_converges", {"method": lambda rate: EGPO(0.1)}),
+        ("label_flips_clean", {"flip": 0.0}),
+    ],
+)
+def test_a_prediction_of_failure_can_be_refuted(name: str, right: dict, instances: list[Instance]) -> None:
+    verdict = judge(replace(load(name), **right), instances)
+    assert verdict.outcome != "violated"
+    assert not verdict.expected or verdict.instances == 0
+
+
+def test_a_run_that_starts_at_its_equilibrium_counts_for_nothing(instances: list[Instance]) -> None:
+    at_rest = [replace(i, start=i.equilibrium) for i in instances]
+    verdict = judge(load("egpo_contraction"), at_rest)
+    assert (verdict.outcome, verdict.instances) == ("inconclusive", 0)
+    assert verdict.expected
+
+
+def test_no_instance_means_does_not_apply(instances: list[Instance]) -> None:
+    ties = [instance for instance in instances if instance.name.startswith("tie")]
+    assert judge(load("egpo_beyond"), ties).outcome == "does not apply"
+
+
+def test_one_instance_refutes_a_claim_and_nan_never_passes() -> None:
+    class Given(Claim):
+        kind = "final"
+
+        def findings(self, instances):
+            return [Finding("a", 0.5), Finding("b", float(self.source)), Finding("c", None)]
+
+    def outcome(ratio: str, sense: str = "upper") -> str:
+        return judge(Given(id="x", provenance="derived", statement="", source=ratio, sense=sense), [at]).outcome
+
+    at = standard_instances()[0]
+    assert outcome("0.9") == "holds"
+    assert outcome("1.1") == outcome("nan") == outcome("inf") == "violated"
+    assert outcome("1.1", "predicted to fail") == "holds"
+
+
+def test_standard_instances_hold_what_wrong_methods_fail_on(instances: list[Instance]) -> None:
+    assert {instance.game.actions for instance in instances} >= {3, 5, 10, 100}
+    rps = next(i for i in instances if i.name == "rps, beta=0.01, from the reference")
+    assert np.ptp(rps.game.log_reference) > 0.1
+    assert any(i.original_equilibrium.min() < 1e-9 and i.game.condorcet_winner() is None for i in instances)
