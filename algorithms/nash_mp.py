@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from algorithms.rate import pulled, require_rate
-from algorithms.symbol import Symbol
+from algorithms.symbol import Coefficient, Symbol
 from algorithms.tableau import Loop, Stage, Tableau, copy, prox
 from envs.invalid import require
 
@@ -67,7 +67,7 @@ class NashMP:
         step = 1 / (2 * (b + lam))
 
         def inner(to: str, opponent: str) -> list[Stage | Loop]:
-            anchor = {to: 0.5, "policy": step * lam, "reference": step * b}
+            anchor: dict[str, Coefficient] = {to: 0.5, "policy": step * lam, "reference": step * b}
             return [copy(to, "policy"), Loop((prox(to, anchor=anchor, opponent=opponent, rate=step),), times=self.inner or 1)]
 
         return Tableau(*inner("half", "policy"), *inner("next", "half"), copy("policy", "next"))

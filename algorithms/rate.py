@@ -13,9 +13,9 @@ from envs.invalid import Invalid, require
 
 def require_rate(rate: object, *words: str) -> None:
     """Refuse anything but None, a positive finite number, or one of `words`."""
-    number = isinstance(rate, (int, float, np.number)) and not isinstance(rate, bool)
-    allowed = " or ".join(["a finite number > 0", "null (the certified default)", *words])
-    require(rate is None or rate in words or (number and np.isfinite(rate) and rate > 0), "rate", rate, allowed)  # type: ignore[call-overload]
+    number = isinstance(rate, int | float) and not isinstance(rate, bool) and 0 < rate < np.inf
+    allowed = " or ".join(["a finite number > 0", "null (the default)", *words])
+    require(rate is None or number or (isinstance(rate, str) and rate in words), "rate", rate, allowed)
 
 
 def pulled(rate: float, beta: float) -> tuple[Symbol, Symbol]:

@@ -35,7 +35,7 @@ class Symbol:
         return self.text if self.level >= level else f"({self.text})"
 
     def __neg__(self) -> Symbol:
-        return Symbol(f"-{self._at(_PRODUCT)}", -self.value, _SUM)
+        return Symbol(f"-{self._at(_PRODUCT)}", -self.value, _PRODUCT)
 
     def __add__(self, other: Coefficient) -> Symbol:
         other = as_symbol(other)

@@ -54,9 +54,11 @@ def _keys(lines: Iterable[str]) -> Iterator[tuple[str, tuple[str, str]]]:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """` (did you mean ...?)` where a known word is close to `word` or ends as it does; else nothing."""
-    known = list(known)
-    last = word.rpartition(".")[2]
-    same_end = [name for name in known if name.rpartition(".")[2] == last]
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6) or same_end
-    return f" (did you mean {close[0]}?)" if close else ""
+    """` (did you mean ...?)` where a known word is close to `word`; keys of one group are compared by their ends."""
+    home, _, end = word.rpartition(".")
+    names = list(known)
+    beside = {name.rpartition(".")[2]: name for name in names if name.rpartition(".")[0] == home}
+    elsewhere = {name.rpartition(".")[2]: name for name in reversed(names)}
+    close = difflib.get_close_matches(end, beside, n=1, cutoff=0.6)
+    found = beside[close[0]] if close else elsewhere.get(end)
+    return f" (did you mean {found}?)" if found else ""

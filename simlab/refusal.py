@@ -1,4 +1,4 @@
-"""Any error as one line for the user: key, value, and what is allowed."""
+"""Any error as one line for the user: the key, its value, and what is allowed."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from typing import Any
 
 from envs.invalid import Invalid
 
-REFUSED, FAILED, INTERRUPTED = 2, 1, 130
-"""Exit statuses: nothing was started; something was started and failed; Ctrl-C."""
+FAILED, REFUSED, INTERRUPTED = 1, 2, 130
+"""Exit statuses: something that was started failed; nothing was started; Ctrl-C."""
 
 LONGEST = 200
 """Characters of a value that are shown."""
 
 
+class Refused(Exception):
+    """A command line that simlab does not accept, for a reason that is not one key's value: the line to show."""
+
+
 def wants_traceback() -> bool:
-    """Whether the user has asked for tracebacks of unexpected errors."""
+    """Whether the user has asked to see where unexpected errors come from."""
     return os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
@@ -32,31 +36,37 @@ def shown(value: Any) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
-def status_of(error: BaseException) -> int:
-    """Exit status for an error."""
-    if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED
-    return REFUSED if isinstance(error, Invalid) or _from_hydra(error) else FAILED
-
-
 def explain(error: BaseException) -> str:
-    """One line, without the leading `simlab: `."""
+    """What went wrong, in one line."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, Invalid):
         return f"{error.key}={shown(error.value)}: must be {error.allowed}"
-    if _from_hydra(error):
-        return _first_sentence(error)
+    if isinstance(error, Refused) or _of_hydra(error):
+        return sentence(error)
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     hint = "" if wants_traceback() else " (HYDRA_FULL_ERROR=1 shows where)"
-    return f"{type(error).__name__}: {_first_sentence(error)}{hint}"
+    return f"{type(error).__name__}: {sentence(error)}{hint}"
 
 
-def _from_hydra(error: BaseException) -> bool:
-    return any(kind.__module__.partition(".")[0] in ("hydra", "omegaconf") for kind in type(error).__mro__)
+def status_of(error: BaseException) -> int:
+    """The exit status that an error asks for."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    return REFUSED if is_expected(error) else FAILED
 
 
-def _first_sentence(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+def is_expected(error: BaseException) -> bool:
+    """Whether the user's words are at fault, so that no traceback helps."""
+    return isinstance(error, Invalid | Refused) or _of_hydra(error)
+
+
+def sentence(error: BaseException) -> str:
+    """The first line of an error's message."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
+
+
+def _of_hydra(error: BaseException) -> bool:
+    return any(kind.__module__.partition(".")[0] in ("hydra", "omegaconf") for kind in type(error).__mro__)

@@ -37,7 +37,10 @@ STATUS = np.array(["ok", "nonfinite", "diverged"])
 class Method(Protocol):
     """A self-play method: its coefficients at one beta, and which game's equilibrium it seeks."""
 
-    target: str
+    @property
+    def target(self) -> str:
+        """ "regularised" or "original": whose equilibrium the method seeks."""
+        ...
 
     def tableau(self, beta: float, *, steps: int, actions: int) -> Tableau:
         """The method's stages on a game of `actions` responses, tabulated for `steps` iterations."""

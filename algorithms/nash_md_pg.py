@@ -1,0 +1,54 @@
+"""Nash-MD-PG: the policy-gradient form of Nash-MD (Munos et al., arXiv 2312.00886, section 7), in population.
+
+    mixture = normalise( policy^(1 - w) reference^w )
+    theta+  = theta + a p * (adv - <p, adv>),        adv = P mixture - beta log(p / ref),        p = softmax theta
+
+The mixture weight w is a parameter of its own (the paper's beta, `mixture_coef` in trainers), so the fixed point solves
+beta log(p/ref) = P p^(1 - w) ref^w + const: self-play's equilibrium at w = 0, a best response to the reference at w = 1, and
+in between neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from algorithms.online_ipo import OnlineIPO
+from algorithms.rate import require_rate
+from algorithms.symbol import Symbol
+from algorithms.tableau import Tableau, gradient, prox
+from envs.invalid import require
+
+
+@dataclass(frozen=True)
+class NashMDPG:
+    """A mixture, then a policy-gradient stage against it.
+
+    Parameters
+    ----------
+    rate : float > 0, a; None takes the default of `OnlineIPO` (a choice of this project, not certified)
+    mixture : float in [0, 1], w, the weight of the reference in the opponent's logits
+    """
+
+    rate: float | None = None
+    mixture: float = 0.125
+
+    target: ClassVar[str] = "regularised"
+
+    def __post_init__(self) -> None:
+        require_rate(self.rate)
+        number = isinstance(self.mixture, int | float) and not isinstance(self.mixture, bool)
+        require(number and 0 <= self.mixture <= 1, "mixture", self.mixture, "a number in [0, 1]")
+
+    @classmethod
+    def from_paper(cls, learning_rate: float, beta: float) -> NashMDPG:
+        """From the paper's step size and its mixture parameter beta (our w; its tau is our beta)."""
+        return cls(rate=learning_rate, mixture=beta)
+
+    def tableau(self, beta: float, *, steps: int, actions: int) -> Tableau:
+        (default,) = OnlineIPO(self.rate).tableau(beta, steps=steps, actions=actions).stages
+        w, b = Symbol("w", self.mixture), Symbol("β", beta)
+        return Tableau(
+            prox("mixture", anchor={"policy": 1 - w, "reference": w}),
+            gradient("policy", opponent="mixture", anchor={"policy": -b, "reference": b}, rate=default.rate),
+        )

@@ -1,0 +1,222 @@
+"""From overrides to validated configurations, composed as Hydra does it: one for a run, one for each run of a sweep.
+
+Everything is checked here before anything runs: that each key and each member of a group exists, that all that must be
+given is, and that references resolve. What values mean is checked by those who use them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, reduce
+from operator import getitem
+from typing import NamedTuple
+
+import yaml
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import CompactHydraException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from envs.invalid import Invalid, require
+from simlab import catalogue
+from simlab.overrides import parse, product, varying, without_plus, written
+from simlab.refusal import Refused, sentence
+from simlab.request import Request
+
+VERSION_BASE = "1.3"
+EXPERIMENT = "experiment"
+"""The group whose files may set keys of all others."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run that was asked for: its overrides, and the configuration they compose to, resolved."""
+
+    overrides: tuple[str, ...]
+    config: DictConfig
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every run that was asked for.
+
+    Attributes
+    ----------
+    jobs : in the order in which they are to run
+    sweep : whether this is a sweep
+    varies : keys that take several values in it
+    """
+
+    jobs: tuple[Job, ...]
+    sweep: bool
+    varies: tuple[str, ...]
+
+
+def plan(request: Request) -> Plan:
+    """Compose every configuration of a request, and run nothing.
+
+    Raises
+    ------
+    Invalid, Refused
+        For the first word that is wrong.
+    """
+    with initialize_config_module("conf", job_name="simlab", version_base=VERSION_BASE):
+        composer = _Composer(request)
+        runs, sweep = composer.expand()
+        jobs = tuple(composer.job(words) for words in runs)
+        return Plan(jobs, sweep, varying(composer.overrides))
+
+
+class _Base(NamedTuple):
+    """What chosen members of the groups compose to, Hydra's part of it, the choices, and the keys that may be set."""
+
+    config: DictConfig
+    hydra: DictConfig
+    choices: dict[str, str | None]
+    keys: tuple[str, ...]
+
+
+class _Composer:
+    """Composes the configurations of one request."""
+
+    def __init__(self, request: Request):
+        self.request = request
+        self.parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        parsed = [parse(self.parser, word) for word in request.overrides]
+        self.hydra = [override.input_line or "" for override in parsed if override.is_hydra_override()]
+        self.overrides = [override for override in parsed if not override.is_hydra_override()]
+        for override in parsed:
+            if override.is_sweep_override() and override.is_hydra_override():
+                raise Invalid(*written(override), "one value for all runs")
+        _, hydra = self._compose(())
+        self.groups = tuple(name for name in reversed(list(hydra.runtime.choices)) if "/" not in name)
+
+    def expand(self) -> tuple[list[list[str]], bool]:
+        """The overrides of each run, and whether they are runs of a sweep."""
+        hydra = self._base(self._choices(override for override in self.overrides if not override.is_sweep_override())).hydra
+        if self.request.sweep or hydra.mode == RunMode.MULTIRUN:
+            basic = hydra.sweeper["_target_"].endswith(".BasicSweeper")
+            require(basic, "hydra/sweeper", hydra.runtime.choices["hydra/sweeper"], "basic, which lists all runs before the first")
+            params = (hydra.sweeper.get("params") or {}).items()
+            self.overrides = [*(parse(self.parser, f"{key}={value}") for key, value in params), *self.overrides]
+            return product(self.overrides), True
+        for override in self.overrides:
+            if override.is_sweep_override():
+                raise Invalid(*written(override), "one value, or a list in brackets; with -m each value is run")
+        return [[override.input_line or "" for override in self.overrides]], False
+
+    def job(self, words: Sequence[str]) -> Job:
+        """Apply a run's overrides in Hydra's order, members of groups first."""
+        overrides = [parse(self.parser, word) for word in words]
+        base = self._base(self._choices(overrides))
+        config = copy.deepcopy(base.config)
+        for override in overrides:
+            if override.key_or_group not in self.groups:
+                self._set(config, base, override)
+        _resolve(config)
+        _require_given(config, base.choices)
+        return Job(tuple(words), config)
+
+    def _choices(self, overrides: Iterable[Override]) -> tuple[str, ...]:
+        """The overrides that choose members of groups, checked."""
+        chosen = [override for override in overrides if override.key_or_group in self.groups]
+        for override in chosen:
+            self._require_member(override)
+        return tuple(override.input_line or "" for override in chosen)
+
+    def _require_member(self, override: Override) -> None:
+        group, value = override.key_or_group, override.value()
+        without_plus(override)
+        loader = GlobalHydra.instance().config_loader()
+        members = loader.get_group_options(group, config_name=self.request.command, overrides=self.hydra)
+        require(members, group, value, f"the name of a file in DIR/{group}/, with --config-dir DIR")
+        if value not in members:
+            raise Invalid(*written(override), f"one of {', '.join(members)}{catalogue.suggestion(str(value), members)}")
+
+    @cache  # noqa: B019  (a composer lives as long as its request)
+    def _base(self, choices: tuple[str, ...]) -> _Base:
+        config, hydra = self._compose(choices)
+        chosen = {group: hydra.runtime.choices[group] for group in self.groups}
+        if chosen.get(EXPERIMENT) is None:
+            return _Base(config, hydra, chosen, _keys(config))
+        plain, _ = self._compose(tuple(f"{group}={member}" for group, member in chosen.items() if group != EXPERIMENT))
+        base = _Base(config, hydra, chosen, _keys(plain))
+        for key in _keys(config):
+            self._require_key(key, OmegaConf.select(config, key), base)
+        return base
+
+    def _compose(self, choices: tuple[str, ...]) -> tuple[DictConfig, DictConfig]:
+        try:
+            config = compose(self.request.command, [*self.hydra, *choices], return_hydra_config=True)
+        except MissingConfigException as error:
+            group, _, member = (error.missing_cfg_file or "").rpartition("/")
+            raise Invalid(group, member, f"one of {', '.join(error.options or [])}{catalogue.suggestion(member, error.options or [])}") from None
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark
+            where = f"{mark.name} line {mark.line + 1}" if mark else "a configuration file"
+            raise Refused(f"{where}: must be valid YAML ({error.problem})") from None
+        except CompactHydraException as error:
+            reason = sentence(error.__cause__ or error)
+            raise Refused(f"{' '.join([*self.hydra, *choices])}: must compose with conf/{self.request.command}.yaml ({reason})") from None
+        OmegaConf.set_struct(config, False)
+        return config, config.pop("hydra")
+
+    def _set(self, config: DictConfig, base: _Base, override: Override) -> None:
+        self._require_key(override.key_or_group, written(override)[1], base)
+        without_plus(override)
+        try:
+            OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+        except OmegaConfBaseException as error:
+            raise Invalid(*written(override), f"a value that can be set ({sentence(error)})") from None
+
+    def _require_key(self, key: str, value: object, base: _Base) -> None:
+        if key in base.keys:
+            return
+        group = key.partition(".")[0]
+        below = [known for known in base.keys if known.startswith(f"{key}.")]
+        if below and key != group:
+            allowed = f"set by its keys {', '.join(below)}"
+        elif group in base.choices:
+            own = [known.removeprefix(f"{group}.") for known in base.keys if known.startswith(f"{group}.")]
+            allowed = f"a key of {group}={base.choices[group]}: {', '.join(own) or 'it has none'}"
+        else:
+            own = [*base.choices, *(known for known in base.keys if "." not in known)]
+            allowed = f"a key of simlab {self.request.command}: {', '.join(own)}"
+        raise Invalid(key, value, allowed + catalogue.suggestion(key, [*base.choices, *base.keys]))
+
+
+def _keys(config: DictConfig) -> tuple[str, ...]:
+    """Every key that holds a value, keys of keys with dots."""
+    found: list[str] = []
+    for key in config:
+        below = OmegaConf.is_dict(config._get_node(key)) and not OmegaConf.is_missing(config, key)
+        if below:
+            found += [f"{key}.{name}" for name in _keys(config[key])]
+        elif key != "_target_":
+            found.append(str(key))
+    return tuple(found)
+
+
+def _require_given(config: DictConfig, choices: dict[str, str | None]) -> None:
+    for key in sorted(OmegaConf.missing_keys(config)):
+        group, _, rest = key.partition(".")
+        _, comment = catalogue.comments(f"{group}/{choices.get(group)}").get(rest, ("", ""))
+        raise Invalid(key, "???", f"given: {comment.removesuffix('; must be given')}" if comment else "given")
+
+
+def _resolve(config: DictConfig) -> None:
+    for key in _keys(config):
+        try:
+            value = OmegaConf.select(config, key)
+            if OmegaConf.is_config(value):
+                OmegaConf.to_container(value, resolve=True)
+        except OmegaConfBaseException as error:
+            raw = reduce(getitem, key.split("."), OmegaConf.to_container(config))  # type: ignore[arg-type]
+            raise Invalid(key, raw, f"a reference that resolves ({sentence(error)})") from None
+    OmegaConf.resolve(config)

@@ -1,0 +1,164 @@
+"""`simlab verify`: puts every claim of conf/claim to its instances, and prints one row a claim."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from pathlib import Path
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from envs.invalid import Invalid, require
+from simlab import catalogue
+from simlab.configuration import plan
+from simlab.refusal import Refused
+from simlab.request import Request
+from theory.claim import Claim, Instance, Verdict, judge
+from theory.instances import instances_of, standard_instances
+
+UNEXPECTED = 1
+"""Exit status when a claim that should hold is violated, or one predicted to fail is not."""
+
+WIDTH = 168
+"""Columns of the table where the output is no terminal."""
+
+
+def verify(request: Request) -> int:
+    """Check the claims that a request selects; returns the exit status.
+
+    Raises
+    ------
+    Invalid, Refused
+        Before any work, for a value that is not accepted.
+    """
+    selected, rest = _selection(request.overrides)
+    if request.sweep:
+        raise Refused("-m: must be left out, simlab verify checks all claims in one run")
+    config = plan(Request("verify", tuple(rest))).jobs[0].config
+    claims, instances = select(selected), _instances(config)
+    began = time.perf_counter()
+    with _progress(len(claims)) as advance:
+        verdicts = [advance(claim) or judge(claim, instances) for claim in claims]
+    console = Console()
+    console = console if console.is_terminal else Console(width=WIDTH)
+    console.print(table(verdicts))
+    console.print(summary(verdicts, len(instances), time.perf_counter() - began), highlight=False)
+    return 0 if all(verdict.expected for verdict in verdicts) else UNEXPECTED
+
+
+def claims() -> dict[str, Claim]:
+    """Every claim of conf/claim, by the name of its file."""
+    return {name: instantiate(OmegaConf.load(catalogue.CONF / "claim" / f"{name}.yaml")) for name in catalogue.groups()["claim"]}
+
+
+def select(patterns: Sequence[str]) -> list[Claim]:
+    """Claims whose ID or file name matches one of the patterns (`EG-1`, `NMD-*`, `egpo_*`, in any case)."""
+    chosen: dict[str, Claim] = {}
+    known = claims()
+    for pattern in patterns:
+        found = {name: claim for name, claim in known.items() if _matches(pattern, name) or _matches(pattern, claim.id)}
+        words = [*(claim.id for claim in known.values()), *known]
+        require(found, "claim", pattern, f"an ID, a name, or a pattern of some claim{catalogue.suggestion(pattern, words)}")
+        chosen |= found
+    return sorted(chosen.values(), key=lambda claim: claim.id)
+
+
+def _matches(pattern: str, word: str) -> bool:
+    return fnmatch(word.lower(), pattern.lower())
+
+
+def _selection(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Patterns of claim=..., and the other overrides."""
+    given = [word for word in overrides if word.startswith("claim=")]
+    values = [value.strip() for word in given for value in word.removeprefix("claim=").strip("[]").split(",")]
+    if given and not all(values):
+        raise Invalid("claim", "", "an ID, a name, a pattern, or several with commas")
+    return values or ["*"], [word for word in overrides if word not in given]
+
+
+def _instances(config: DictConfig) -> list[Instance]:
+    betas = OmegaConf.to_container(config)["betas"]  # type: ignore[call-overload,index]
+    numbers = isinstance(betas, list) and bool(betas) and all(type(beta) in (int, float) and 0 < beta < float("inf") for beta in betas)
+    require(numbers, "betas", betas, "a list of numbers > 0")
+    for key, least in (("seeds", 1), ("seed", 0)):
+        require(type(config[key]) is int and config[key] >= least, key, config[key], f"an integer >= {least}")
+    if config.get("env") is None:
+        for key, default in (("seeds", 1), ("seed", 0)):
+            require(config[key] == default, key, config[key], "given together with env: the standard instances are fixed")
+        return standard_instances(betas)
+    world = _world(config.env)
+    name = Path(config.env.path).name if "path" in config.env else type(world).__name__
+    draws = range(config.seeds if world.varies else 1)
+    require(config.seeds == 1 or world.varies, "seeds", config.seeds, "1 in a world without anything random")
+    games = [
+        (" ".join([name, *([f"seed {index}"] if world.varies else []), *([f"context {context}"] if world.contexts > 1 else [])]), game)
+        for index in draws
+        for context, game in enumerate(world.games(1.0, seed=config.seed, index=index))
+    ]
+    return instances_of(games, betas)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator:
+    """A bar on standard error, where that is a terminal; yields what to call as each claim begins."""
+    columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("compiling", total=total)
+        done = iter(range(total))
+
+        def advance(claim: Claim) -> None:
+            progress.update(task, description=claim.id, completed=next(done))
+
+        yield advance
+
+
+def table(verdicts: Sequence[Verdict]) -> Table:
+    """One row a claim."""
+    grid = Table(header_style="bold", pad_edge=False)
+    for heading, options in (
+        ("ID", {"no_wrap": True}),
+        ("statement", {"ratio": 5}),
+        ("source", {"ratio": 4}),
+        ("provenance", {}),
+        ("instances", {"justify": "right"}),
+        ("measured/claimed", {"justify": "right"}),
+        ("verdict", {}),
+    ):
+        grid.add_column(heading, **options)  # type: ignore[arg-type]
+    for verdict in verdicts:
+        claim = verdict.claim
+        ratio = f"{verdict.worst:.4g}" if verdict.instances else "-"
+        grid.add_row(claim.id, claim.statement, claim.source, claim.provenance, str(verdict.instances), ratio, _outcome(verdict))
+    return grid
+
+
+def _outcome(verdict: Verdict) -> str:
+    """The verdict in words, with the runs that did not end well."""
+    words = verdict.outcome + (" as predicted" if verdict.claim.predicted_to_fail and verdict.outcome == "violated" else "")
+    runs = ", ".join(f"{count} {status}" for status, count in sorted(verdict.statuses.items()))
+    colour = ("green" if verdict.outcome in ("holds", "violated") else "yellow") if verdict.expected else "bold red"
+    unexpected = "" if verdict.expected else ", against the prediction"
+    return f"[{colour}]{words}{unexpected}[/]" + (f" ({runs})" if runs else "")
+
+
+def summary(verdicts: Sequence[Verdict], instances: int, seconds: float) -> str:
+    """What the table comes to, and the instance behind each surprise."""
+    counts = Counter((verdict.outcome, verdict.claim.predicted_to_fail) for verdict in verdicts if verdict.expected)
+    said = [
+        f"{counts['holds', False]} hold",
+        f"{counts['violated', True]} fail as predicted",
+        f"{sum(not verdict.expected for verdict in verdicts)} against prediction",
+    ]
+    said += [f"{number} {word}" for word in ("inconclusive", "does not apply") if (number := sum(v.outcome == word for v in verdicts))]
+    lines = [f"{len(verdicts)} claims on {instances} instances (game, beta, start): {', '.join(said)}; {seconds:.1f} s."]
+    lines.append("measured/claimed: the largest ratio over all instances (smallest where failure is predicted); at most 1 meets the claim.")
+    lines += [f"{v.claim.id}: {v.outcome} on {v.closest} (ratio {v.worst:.6g})" for v in verdicts if not v.expected]
+    return "\n".join(lines)
