@@ -38,7 +38,6 @@ WATCH_MARGIN = 0.1
 plus WATCH_MARGIN at its last WATCH_STRETCH looks or more, one every WATCH_EVERY iterations."""
 
 
-
 class Table(NamedTuple):
     """A tableau as arrays: n stages, s slots, l loops, T rows of coefficients of which the last holds on."""
 
@@ -438,6 +437,8 @@ def exploitability(block, state, slot, beta):
         for i in range(1, actions):
             for w in range(lanes):
                 out[w] = max(out[w], state.wins[response, i, w])
+        for w in range(lanes):
+            out[w] = max(out[w], 0.0)  # in this order: nan stays nan
 
 
 @njit(**_options)

@@ -14,9 +14,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from algorithms.rate import pulled, regularised, require_rate
+from algorithms.rate import pulled, pulled_stage, regularised, require_pairs, require_rate
 from algorithms.symbol import Symbol
 from algorithms.tableau import Tableau, prox
+from envs.invalid import require
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,22 @@ class NashMD:
     ----------
     rate : float in (0, 1/beta], a constant eta; "published" or None: the paper's schedule eta_t = 2/(beta (t + 2)),
         t = 0, 1, ..., the one under which the last iterate is proved to reach the equilibrium
+    pairs : int >= 1, pairs sampled for each step (stochastic online IPO); None takes exact expectations
+    opponent_pull : float in [0, 1], weight of the reference in the opponent's mixture as a share of eta beta; 1 is Nash-MD, 1/2
+        the baseline in the authors' simulation of arXiv 2503.08942, 0 online mirror descent
     """
 
     rate: float | str | None = None
+    pairs: int | None = None
+    opponent_pull: float = 1.0
 
     target: ClassVar[str] = "regularised"
 
     def __post_init__(self) -> None:
         require_rate(self.rate, "published")
+        require_pairs(self.pairs)
+        number = isinstance(self.opponent_pull, int | float) and not isinstance(self.opponent_pull, bool)
+        require(number and 0 <= self.opponent_pull <= 1, "opponent_pull", self.opponent_pull, "a number in [0, 1]")
 
     @classmethod
     def from_paper(cls, eta: float) -> NashMD:
@@ -47,7 +56,9 @@ class NashMD:
         else:
             regularised("Nash-MD", beta)
             eta, b = Symbol("η_t", 2.0 / (beta * (np.arange(steps) + 2.0))), Symbol("β", beta)
-        return Tableau(
-            prox("mixture", anchor={"policy": 1 - eta * b, "reference": eta * b}),
-            prox("policy", anchor={"mixture": 1}, opponent="mixture", rate=eta),
-        )
+        if self.pairs is None and self.opponent_pull == 1:
+            step = prox("policy", anchor={"mixture": 1}, opponent="mixture", rate=eta)
+        else:
+            step = pulled_stage("policy", opponent="mixture", eta=eta, b=b, samples=self.pairs)
+        weight = eta * b if self.opponent_pull == 1 else self.opponent_pull * eta * b
+        return Tableau(prox("mixture", anchor={"policy": 1 - weight, "reference": weight}), step)

@@ -13,15 +13,15 @@ from typing import ClassVar
 
 from algorithms.egpo import certified_rate
 from algorithms.rate import pulled, require_rate
-from algorithms.symbol import Coefficient, Symbol
-from algorithms.tableau import Loop, Tableau, copy, prox
+from algorithms.symbol import Symbol
+from algorithms.tableau import Loop, Tableau, Weights, copy, prox
 from envs.invalid import require
 
 INNER_STEPS = 100_000
 """Passes after which an inner solve stops, whatever its residual."""
 
 
-def solve_around_centre(eta: Symbol, anchor: dict[str, Coefficient], tolerance: float) -> tuple[Loop, ...]:
+def solve_around_centre(eta: Symbol, anchor: Weights, tolerance: float) -> tuple[Loop, ...]:
     """Extragradient passes on `policy` with a fixed anchor, to a residual; then the centre moves there."""
     passes = (
         prox("half", anchor=anchor, opponent="policy", rate=eta),

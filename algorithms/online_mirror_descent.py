@@ -11,26 +11,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from algorithms.rate import pulled, regularised, require_rate
-from algorithms.tableau import Tableau, prox
+from algorithms.rate import pulled, pulled_stage, regularised, require_pairs, require_rate
+from algorithms.tableau import Tableau
 
 
 @dataclass(frozen=True)
 class OnlineMirrorDescent:
-    """One prox stage: policy against itself.
+    """One stage: policy against itself.
 
     Parameters
     ----------
     rate : float in (0, 1/beta], eta; None takes 4 beta / (1 + 4 beta^2), the largest step for which
         KL(p* | p) is certified to contract by 1 - eta beta (Sokota et al. Theorem 3.4 with L = 1/2)
+    pairs : int >= 1, pairs sampled for each step (stochastic online IPO); None takes exact expectations
     """
 
     rate: float | None = None
+    pairs: int | None = None
 
     target: ClassVar[str] = "regularised"
 
     def __post_init__(self) -> None:
         require_rate(self.rate)
+        require_pairs(self.pairs)
 
     @classmethod
     def from_paper(cls, step: float, alpha: float) -> OnlineMirrorDescent:
@@ -43,4 +46,4 @@ class OnlineMirrorDescent:
             regularised("online mirror descent", beta)
             rate = 4.0 * beta / (1.0 + 4.0 * beta**2)
         eta, b = pulled(rate, beta)
-        return Tableau(prox("policy", anchor={"policy": 1 - eta * b, "reference": eta * b}, opponent="policy", rate=eta))
+        return Tableau(pulled_stage("policy", opponent="policy", eta=eta, b=b, samples=self.pairs))

@@ -19,7 +19,7 @@ import numpy as np
 
 from algorithms.rate import pulled, require_rate
 from algorithms.symbol import Symbol
-from algorithms.tableau import Tableau, copy, prox
+from algorithms.tableau import Tableau, Weights, copy, prox
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class OptimisticMirrorDescent:
 
     def tableau(self, beta: float, *, steps: int, actions: int) -> Tableau:
         eta = Symbol("η", 1.0 if self.rate is None else self.rate)
-        opponent = {"policy": 2.0, "previous": Symbol("-[t > 0]", np.array([0.0, -1.0]))}
+        opponent: Weights = {"policy": 2.0, "previous": Symbol("-[t > 0]", np.array([0.0, -1.0]))}
         return Tableau(
             prox("next", anchor={"policy": 1.0}, opponent=opponent, rate=eta),
             copy("previous", "policy"),

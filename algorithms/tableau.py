@@ -60,8 +60,8 @@ class Stage:
 
     def __post_init__(self) -> None:
         require(self.kind in KINDS, "kind", self.kind, f"one of {', '.join(KINDS)}")
-        require(self.every >= 1, "every", self.every, "an integer >= 1")
-        require(self.kind != "pairs" or self.samples >= 1, "samples", self.samples, "an integer >= 1")
+        require(_counts(self.every), "every", self.every, "an integer >= 1")
+        require(self.kind != "pairs" or _counts(self.samples), "samples", self.samples, "an integer >= 1")
         require(self.kind != "pairs" or len(self.opponent) == 1, "opponent", list(self.opponent), "one slot in a pairs stage")
         object.__setattr__(self, "base", self.base or self.to)
 
@@ -152,7 +152,7 @@ class Loop:
 
     def __post_init__(self) -> None:
         require(self.stages, "stages", self.stages, "at least one stage")
-        require(self.times >= 1, "times", self.times, "an integer >= 1")
+        require(_counts(self.times), "times", self.times, "an integer >= 1")
         require(self.tolerance >= 0, "tolerance", self.tolerance, "a number >= 0")
 
 
@@ -175,9 +175,10 @@ class Tableau:
         object.__setattr__(self, "returns", returns)
         require(returns in self.slots, "returns", returns, f"one of the slots {', '.join(self.slots)}")
         for stage in self.stages:
-            tables = [stage.rate, *stage.anchor.values(), *stage.opponent.values()]
-            finite = all(np.isfinite(as_symbol(table).value).all() for table in tables)
-            require(finite, f"coefficients of {stage.to}", stage, "finite")
+            tables = [table.value for table in _tables(stage)]
+            shaped = all(table.ndim <= 1 and table.size for table in tables)
+            require(shaped, f"coefficients of {stage.to}", [table.shape for table in tables], "numbers, or schedules of one axis")
+            require(all(np.isfinite(table).all() for table in tables), f"coefficients of {stage.to}", stage, "finite")
             positive = stage.kind != "mix" or all((as_symbol(weight).value >= 0).all() for weight in stage.opponent.values())
             require(positive, f"weights of {stage.to}", stage, "non-negative in a mix")
 
@@ -209,7 +210,10 @@ class Tableau:
             spent = []
             for stage in self.stages:
                 new = set(stage.asks) - known
-                known |= new
+                if stage.kind == "pairs":  # judges single actions: always a query, never a slot's win rates
+                    new = set(stage.asks)
+                else:
+                    known |= new
                 known -= {stage.to}
                 if stage.copied in known:
                     known |= {stage.to}
@@ -242,6 +246,10 @@ class Tableau:
             yield from (f"{indent}{stage}" for stage in loop.stages)
         if self.returns != POLICY:
             yield f"returns {self.returns}"
+
+
+def _counts(number: object) -> bool:
+    return isinstance(number, int | np.integer) and not isinstance(number, bool) and bool(number >= 1)
 
 
 def _weights(slots: str | Weights | None) -> dict[str, Coefficient]:

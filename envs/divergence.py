@@ -19,7 +19,7 @@ def log_normalise(logits: ArrayLike) -> NDArray:
     ----------
     logits : (..., K) array
     """
-    logits = np.asarray(logits, dtype=np.float64)
+    logits = np.asarray(logits, dtype=np.float64, order="C")
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
@@ -41,7 +41,7 @@ def kl(log_p: ArrayLike, log_q: ArrayLike) -> NDArray:
     -------
     (...) array
     """
-    log_p, log_q = np.asarray(log_p, dtype=np.float64), np.asarray(log_q, dtype=np.float64)
+    log_p, log_q = (np.asarray(log, dtype=np.float64, order="C") for log in (log_p, log_q))
     p, q = np.exp(log_p), np.exp(log_q)
     with np.errstate(over="ignore", invalid="ignore"):
         d = log_q - log_p

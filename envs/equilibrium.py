@@ -35,7 +35,6 @@ EASY_BETA = 1.0
 
 PATH_STEPS = 1000
 NEWTON_STEPS = 20
-HALVINGS = 0.5 ** np.arange(5)
 
 
 def residual(game: Game, log_policy: ArrayLike) -> NDArray:
@@ -166,25 +165,15 @@ def _predicted(system: _System, win: NDArray, beta: float) -> NDArray:
 
 
 def _newton(system: _System, win: NDArray) -> tuple[NDArray, bool]:
-    """Newton with step halving to the tolerance, then one more step where that still helps."""
+    """Newton's method for as long as each step halves the error at least, and whether that reached the tolerance."""
+    error = system.error(win)
     for _ in range(NEWTON_STEPS):
-        error = system.error(win)
-        close = np.ptp(error) <= TOLERANCE
-        step = system.solve(win, error)
-        shorter = _descended(system, win, step, error)
-        if close or shorter is None:
-            return (win if shorter is None else shorter), bool(close)
-        win = shorter
-    return win, False
-
-
-def _descended(system: _System, win: NDArray, step: NDArray, error: NDArray) -> NDArray | None:
-    """The longest of a few fractions of a step that shortens the error enough."""
-    for fraction in HALVINGS:
-        candidate = win - fraction * step
-        if np.linalg.norm(system.error(candidate)) <= (1 - fraction / 2) * np.linalg.norm(error):
-            return candidate
-    return None
+        candidate = win - system.solve(win, error)
+        left = system.error(candidate)
+        if not np.linalg.norm(left) < np.linalg.norm(error) / 2:
+            break
+        win, error = candidate, left
+    return win, bool(np.ptp(error) <= TOLERANCE)
 
 
 def _maximin(skew: NDArray) -> NDArray:

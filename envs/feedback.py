@@ -7,8 +7,9 @@ A method sees labels only; metrics always use the clean P.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Protocol
 
 import numpy as np
@@ -54,7 +55,7 @@ class MarginFlip:
 
     def __post_init__(self) -> None:
         _require_flip("flip", self.flip)
-        require(np.isfinite(self.sharpness) and self.sharpness > 0, "sharpness", self.sharpness, "a finite number > 0")
+        require(_is_number(self.sharpness) and 0 < self.sharpness < np.inf, "sharpness", self.sharpness, "a finite number > 0")
 
     def rates(self, preference: NDArray) -> ArrayLike:
         return self.flip * (1.0 - np.abs(2.0 * preference - 1.0)) ** self.sharpness
@@ -75,10 +76,11 @@ class TargetedFlip:
 
     def __post_init__(self) -> None:
         _require_flip("flip", self.flip)
-        require(not isinstance(self.pairs, str), "pairs", self.pairs, "a list of pairs of actions, as [[0,1],[2,3]]")
+        listed = _is_list(self.pairs) and all(_is_list(pair) for pair in self.pairs)
+        require(listed, "pairs", self.pairs, "a list of pairs of actions, as [[0,1],[2,3]]")
         pairs = tuple(tuple(pair) for pair in self.pairs)
         for pair in pairs:
-            valid = len(pair) == 2 and pair[0] != pair[1] and all(isinstance(i, int) and i >= 0 for i in pair)
+            valid = len(pair) == 2 and pair[0] != pair[1] and all(isinstance(i, int | np.integer) and i >= 0 for i in pair)
             require(valid, "pairs", list(pair), "pairs of two different action indices >= 0")
         require(pairs, "pairs", "[]", "a list of at least one pair of actions")
         object.__setattr__(self, "pairs", pairs)
@@ -106,12 +108,13 @@ class AnnotatorFlip:
     weights: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
-        require(len(self.flips) > 0, "flips", list(self.flips), "a list of at least one rate")
+        require(_is_list(self.flips) and len(self.flips) > 0, "flips", self.flips, "a list of at least one rate")
         for flip in self.flips:
             _require_flip("flips", flip)
         if self.weights is not None:
-            matched = len(self.weights) == len(self.flips) and min(self.weights) > 0
-            require(matched, "weights", list(self.weights), f"{len(self.flips)} positive numbers, one an annotator")
+            matched = _is_list(self.weights) and len(self.weights) == len(self.flips)
+            positive = matched and all(_is_number(weight) and 0 < weight < np.inf for weight in self.weights)
+            require(positive, "weights", self.weights, f"{len(self.flips)} positive numbers, one an annotator")
 
     def rates(self, preference: NDArray) -> ArrayLike:
         return float(np.average(self.flips, weights=self.weights))
@@ -135,8 +138,8 @@ class Exact:
     """Duels behind each entry of a win rate; 0 stands for infinitely many."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.flip, (int, float)):
-            object.__setattr__(self, "flip", SymmetricFlip(float(self.flip)))
+        if not hasattr(self.flip, "rates"):
+            object.__setattr__(self, "flip", SymmetricFlip(self.flip))  # type: ignore[arg-type]
         _require_flip("assumed_flip", self.assumed_flip)
 
     def labels(self, game: Game) -> NDArray:
@@ -155,7 +158,7 @@ class Duels(Exact):
     Parameters
     ----------
     per_action : int >= 1, duels an action and query
-    flip, assumed_flip : as in `Exact`; debiasing multiplies the variance by at least 1 / (1 - 2 a)^2
+    flip, assumed_flip : as in `Exact`; debiasing multiplies the variance of labels by 1 / (1 - 2 a)^2
     """
 
     per_action: int = 1
@@ -164,10 +167,17 @@ class Duels(Exact):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole = isinstance(self.per_action, int) and not isinstance(self.per_action, bool)
+        whole = isinstance(self.per_action, int | np.integer) and not isinstance(self.per_action, bool)
         require(whole and self.per_action >= 1, "per_action", self.per_action, "an integer >= 1")
 
 
 def _require_flip(key: str, flip: float) -> None:
-    number = isinstance(flip, (int, float)) and not isinstance(flip, bool)
-    require(number and 0 <= flip < 0.5, key, flip, "a rate in [0, 1/2): at 1/2 a label carries nothing")
+    require(_is_number(flip) and 0 <= flip < 0.5, key, flip, "a rate in [0, 1/2): at 1/2 a label carries nothing")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, Collection) and not isinstance(value, str | dict)

@@ -13,7 +13,8 @@ from pathlib import Path
 import conf
 
 CONF = Path(conf.__path__[0])
-_LINE = re.compile(r"( *)(?:# ?(.*)|([\w]+):(.*))")
+_LINE = re.compile(r"( *)(?:# ?(.*)|(\w+):(.*))")
+_DEFAULT = re.compile(r" *# (.*)\n *- (\w+): (\w+)")
 
 
 def groups() -> dict[str, list[str]]:
@@ -24,8 +25,14 @@ def groups() -> dict[str, list[str]]:
     return found
 
 
+def defaults(command: str) -> dict[str, tuple[str, str]]:
+    """Default member and comment of each group that a command offers."""
+    text = (CONF / f"{command}.yaml").read_text(encoding="utf-8")
+    return {group: (member, comment) for comment, group, member in _DEFAULT.findall(text)}
+
+
 def purpose(name: str) -> str:
-    """The sentence that opens a file, given as `run` or `env/cyclic`."""
+    """The sentence that opens a file of conf/, named as `run` or `env/cyclic`."""
     path = CONF / f"{name}.yaml"
     first = path.read_text(encoding="utf-8").partition("\n")[0] if path.is_file() else ""
     return first.removeprefix("#").strip() if first.startswith("#") else ""

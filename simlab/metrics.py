@@ -123,6 +123,6 @@ def _betas(games: int, beta: NDArray, one: bool) -> list[float]:
 
 def _numbers(key: str, values: ArrayLike) -> NDArray:
     try:
-        return np.asarray(values, dtype=np.float64, order="C")
+        return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         raise Invalid(key, values, "an array of numbers") from None

@@ -134,8 +134,9 @@ def simulate(
     Invalid
         Before any work: with the argument, its value, and what is allowed.
     """
-    games = [game] if isinstance(game, Game) else list(game)
+    games = [game] if isinstance(game, Game) else list(game) if isinstance(game, Iterable) else []
     _check(games, steps, seeds, seed, measure)
+    _check_others(games, feedback, slots, threads)
     starts, at = _starts(start, games, seeds), record_steps(record, steps)
     tableaus = {beta: method.tableau(beta, steps=steps, actions=games[0].actions) for beta in {game.beta for game in games}}
     known = next(iter(tableaus.values())).slots
@@ -163,6 +164,7 @@ def record_steps(record: str | Iterable[int], steps: int) -> NDArray:
             return np.arange(steps + 1)
         wanted = np.geomspace(1, steps, 2 + int(20 * np.log10(steps))).round().astype(np.int64)
         return np.unique(np.concatenate([[0], wanted, [steps]]))
+    require(isinstance(record, Iterable), "record", record, f"every, log, or a list of iterations from 0 to steps={steps}")
     chosen = list(record)
     whole = all(isinstance(step, (int, np.integer)) and 0 <= step <= steps for step in chosen)
     require(chosen and whole, "record", chosen, f"every, log, or a list of iterations from 0 to steps={steps}")
@@ -171,17 +173,26 @@ def record_steps(record: str | Iterable[int], steps: int) -> NDArray:
 
 
 def _check(games: list[Game], steps: int, seeds: int, seed: int, measure: Sequence[str]) -> None:
-    require(games, "game", "[]", "at least one game")
+    require(games and all(isinstance(game, Game) for game in games), "game", games, "a Game, or a list of at least one")
     sizes = sorted({game.actions for game in games})
     require(len(sizes) == 1, "game", f"games of K={sizes}", "games of one K")
     for key, value, least in (("steps", steps, 1), ("seeds", seeds, 1), ("seed", seed, 0)):
         whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
         require(whole and value >= least, key, value, f"an integer >= {least}")
+    require(not isinstance(measure, str), "measure", measure, "a list of names")
     for name in measure:
         known = list(MEASURES) + [AVERAGE + name for name in MEASURES]
         require(name in known, "measure", name, f"one of {', '.join(MEASURES)}, with or without the prefix {AVERAGE}")
         if "kl_to_equilibrium" in name:
             require(all(game.beta > 0 for game in games), "measure", name, "left out at beta=0, where the equilibrium may not be unique")
+
+
+def _check_others(games: list[Game], feedback: Exact, slots: Sequence[str], threads: int | None) -> None:
+    require(isinstance(feedback, Exact), "feedback", feedback, "Exact(...) or Duels(...)")
+    for game in games:
+        feedback.labels(game)  # refuses flips that do not fit the game
+    require(not isinstance(slots, str), "slots", slots, "a list of names")
+    require(threads is None or (isinstance(threads, int) and threads >= 1), "threads", threads, "an integer >= 1, or None")
 
 
 def _starts(start: ArrayLike | None, games: list[Game], seeds: int) -> NDArray:
@@ -191,13 +202,21 @@ def _starts(start: ArrayLike | None, games: list[Game], seeds: int) -> NDArray:
     if start is None:
         given = np.stack([game.log_reference for game in games])[:, None]
     else:
-        given = np.asarray(start, dtype=np.float64)
+        given = _numbers(start)
         allowed = [(actions,), (len(games), actions), shape]
-        require(given.shape in allowed, "start", f"array of shape {given.shape}", f"of shape (K,), (games, K) or (games, seeds, K), K={actions}")
+        wanted = f"of shape (K,), (games, K) or (games, seeds, K), K={actions}"
+        require(given.shape in allowed, "start", f"array of shape {given.shape}", wanted)
         finite = np.isfinite(given).all() and np.allclose(np.exp(given).sum(axis=-1), 1.0, atol=1e-9)
         require(finite, "start", "log-probabilities", "finite and normalised")
         given = given[:, None] if given.ndim == 2 else given
     return np.broadcast_to(log_normalise(given), shape)
+
+
+def _numbers(start: ArrayLike) -> NDArray:
+    try:
+        return np.asarray(start, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise Invalid("start", start, "an array of numbers") from None
 
 
 def _blocks(games: list[Game], seeds: int, *, one_lane: bool) -> Iterable[NDArray]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -18,6 +19,7 @@ from rich.table import Table
 from envs.invalid import Invalid, require
 from simlab import catalogue
 from simlab.configuration import plan
+from simlab.members import blaming, make
 from simlab.refusal import Refused
 from simlab.request import Request
 from theory.claim import Claim, Instance, Verdict, judge
@@ -84,7 +86,7 @@ def _selection(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _instances(config: DictConfig) -> list[Instance]:
-    betas = OmegaConf.to_container(config)["betas"]  # type: ignore[call-overload,index]
+    betas: Any = OmegaConf.to_object(config.betas) if OmegaConf.is_list(config.betas) else config.betas
     numbers = isinstance(betas, list) and bool(betas) and all(type(beta) in (int, float) and 0 < beta < float("inf") for beta in betas)
     require(numbers, "betas", betas, "a list of numbers > 0")
     for key, least in (("seeds", 1), ("seed", 0)):
@@ -93,14 +95,18 @@ def _instances(config: DictConfig) -> list[Instance]:
         for key, default in (("seeds", 1), ("seed", 0)):
             require(config[key] == default, key, config[key], "given together with env: the standard instances are fixed")
         return standard_instances(betas)
-    world = _world(config.env)
+    world = make(config, "env")
     name = Path(config.env.path).name if "path" in config.env else type(world).__name__
     draws = range(config.seeds if world.varies else 1)
     require(config.seeds == 1 or world.varies, "seeds", config.seeds, "1 in a world without anything random")
+    with blaming(config, "env"):
+        drawn = [world.games(1.0, seed=config.seed, index=index) for index in draws]
+    several = {"seed": world.varies, "context": world.contexts > 1}
     games = [
-        (" ".join([name, *([f"seed {index}"] if world.varies else []), *([f"context {context}"] if world.contexts > 1 else [])]), game)
-        for index in draws
-        for context, game in enumerate(world.games(1.0, seed=config.seed, index=index))
+        (" ".join([name, *(f"{word} {number}" for word, number in zip(several, place, strict=True) if several[word])]), game)
+        for index, contexts in zip(draws, drawn, strict=True)
+        for context, game in enumerate(contexts)
+        for place in [(index, context)]
     ]
     return instances_of(games, betas)
 
@@ -157,7 +163,9 @@ def summary(verdicts: Sequence[Verdict], instances: int, seconds: float) -> str:
         f"{counts['violated', True]} fail as predicted",
         f"{sum(not verdict.expected for verdict in verdicts)} against prediction",
     ]
-    said += [f"{number} {word}" for word in ("inconclusive", "does not apply") if (number := sum(v.outcome == word for v in verdicts))]
+    for outcome, words in (("inconclusive", "inconclusive"), ("does not apply", "do not apply")):
+        number = sum(verdict.outcome == outcome for verdict in verdicts)
+        said += [f"{number} {words}"] if number else []
     lines = [f"{len(verdicts)} claims on {instances} instances (game, beta, start): {', '.join(said)}; {seconds:.1f} s."]
     lines.append("measured/claimed: the largest ratio over all instances (smallest where failure is predicted); at most 1 meets the claim.")
     lines += [f"{v.claim.id}: {v.outcome} on {v.closest} (ratio {v.worst:.6g})" for v in verdicts if not v.expected]

@@ -84,7 +84,7 @@ def test_regularised_nash_solves_its_equation(world, beta, actions):
     assert log_p.shape == (actions,)
     assert np.exp(log_p).sum() == pytest.approx(1, abs=1e-14)
     assert np.ptp(beta * (log_p - game.log_reference) - game.preference @ np.exp(log_p)) <= 1e-13
-    assert residual(game, log_p) <= 1e-13
+    assert residual(game, log_p) <= 1e-14 * max(1, beta)
 
 
 @pytest.mark.parametrize("beta", [1e-6, 1e-4, 1e-3, 0.1])
@@ -154,6 +154,12 @@ def test_residual_bounds_the_distance_to_equilibrium(seed, actions, beta, scale)
     assert residual(game, log_p) > 1e-3 * scale * beta * np.ptp(log_p - log_star)
     assert np.abs(np.exp(log_p) - np.exp(log_star)).sum() <= bound * (1 + 1e-6)
     assert kl(log_p, log_star) + kl(log_star, log_p) <= bound**2 * (1 + 1e-6)
+
+
+def test_residual_by_hand():
+    """log(p / ref) = (log 3/2, log 3/4) and P p = (0.7, 0.3)."""
+    game = Game([[0.5, 0.9], [0.1, 0.5]], np.log([1 / 3, 2 / 3]), 0.1)
+    assert residual(game, np.log([0.5, 0.5])) == pytest.approx(0.4 - 0.1 * np.log(2), rel=1e-14)
 
 
 def test_residual_takes_leading_axes():

@@ -77,14 +77,21 @@ def lowest(function, start):
 def test_kl_has_every_digit_at_every_distance(seed, actions, scale):
     log_p = random_policy(seed, actions)
     log_q = log_softmax(log_p + scale * np.random.default_rng(seed).standard_normal(actions))
-    assert kl(log_p, log_q) == pytest.approx(exact_kl(log_p, log_q), rel=2e-12, abs=1e-300)
+    assert kl(log_p, log_q) == pytest.approx(exact_kl(log_p, log_q), rel=2e-12, abs=0)
     assert kl(log_p, log_q) >= 0 and kl(log_p, log_p) == 0
+
+
+@pytest.mark.parametrize("d", [1e-9, 9.9e-4, -9.9e-4, 1.01e-3, 0.05, 3.0, 29.9, 30.1, -30.1, 100.0, 800.0])
+def test_kl_on_either_side_of_its_branches(d):
+    log_q = np.log([0.1, 0.9])
+    log_p = np.array([log_q[0] - d, np.log1p(-np.exp(log_q[0] - d))]) if d > -2 else log_softmax([log_q[0] - d, log_q[1]])
+    assert kl(log_p, log_q) == pytest.approx(exact_kl(log_p, log_q), rel=2e-12 if abs(d) < 1 else 1e-13, abs=0)
 
 
 def test_kl_resolves_1e_30():
     log_p = np.log([0.5, 0.5])
     log_q = log_p + np.array([1, -1]) * 2.0**-50
-    assert kl(log_p, log_q) == pytest.approx(2.0**-101, rel=1e-9)
+    assert kl(log_p, log_q) == pytest.approx(2.0**-101, rel=1e-9, abs=0)
     assert kl(log_p, log_q) < 1e-30
 
 
@@ -104,7 +111,15 @@ def test_kl_broadcasts_over_leading_axes_and_metrics_hands_it_on():
     log_p, log_q = random_policy(0, 2, 3, 4), random_policy(1, 3, 4)
     assert kl(log_p, log_q).tolist() == [[kl(p, q) for p, q in zip(row, log_q, strict=True)] for row in log_p]
     assert kl(log_p, log_q[0]).shape == (2, 3)
+    assert kl(log_p[0, 0], log_q).tolist() == [kl(log_p[0, 0], q) for q in log_q]
     assert metrics.kl is kl
+
+
+def test_sums_run_in_one_order_however_the_array_is_laid_out():
+    log_p, log_q = random_policy(0, 50, 33), random_policy(1, 50, 33)
+    turned = np.asfortranarray(log_p)
+    assert kl(turned, np.asfortranarray(log_q)).tolist() == kl(log_p, log_q).tolist()
+    assert log_normalise(turned + 0.1).tolist() == log_normalise(log_p + 0.1).tolist()
 
 
 @pytest.mark.parametrize("shift", [0.0, 5000.0, -5000.0])
@@ -153,8 +168,8 @@ def test_exploitability_of_the_uniform_policy_by_hand(beta):
     """An action that always wins: P p = (3/4, 1/4), so e = beta log cosh(1 / (4 beta))."""
     game = Game([[0.5, 1], [0, 0.5]], np.log([0.5, 0.5]), beta)
     expected = beta * np.log(np.cosh(0.25 / beta))
-    assert metrics.exploitability(game, np.log([0.5, 0.5])) == pytest.approx(expected, rel=1e-14)
-    assert metrics.duality_gap(game, np.log([0.5, 0.5])) == pytest.approx(2 * expected, rel=1e-14)
+    assert metrics.exploitability(game, np.log([0.5, 0.5])) == pytest.approx(expected, rel=1e-14, abs=0)
+    assert metrics.duality_gap(game, np.log([0.5, 0.5])) == pytest.approx(2 * expected, rel=1e-14, abs=0)
 
 
 def test_exploitability_of_the_original_game_by_hand():
@@ -165,6 +180,13 @@ def test_exploitability_of_the_original_game_by_hand():
     tie = Game(np.full((3, 3), 0.5), game.log_reference, 0.0)
     assert metrics.exploitability(tie, random_policy(0, 100, 3)).tolist() == [0.0] * 100
     assert metrics.best_response(tie, random_policy(0, 3)) == pytest.approx(game.log_reference, abs=1e-15)
+
+
+def test_rounding_at_an_equilibrium_leaves_no_negative_exploitability():
+    rng = np.random.default_rng(0)
+    for a, b, c in rng.uniform(0.1, 0.4, (50, 3)):
+        game = Game(np.array([[0, a, -b], [-a, 0, c], [b, -c, 0]]) + 0.5, np.log([0.5, 0.3, 0.2]), 0.0)
+        assert 0 <= metrics.exploitability(game, np.log([c, b, a]) - np.log(a + b + c)) < 1e-15
 
 
 @given(seed=st.integers(0, 10**6), actions=st.integers(2, 6))

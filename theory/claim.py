@@ -52,6 +52,11 @@ class Instance:
     game: Game
     start: NDArray
 
+    @property
+    def at_reference(self) -> bool:
+        """Whether it starts at the reference."""
+        return np.array_equal(self.start, self.game.log_reference)
+
     @cached_property
     def equilibrium(self) -> NDArray:
         """(K,) log-probabilities of the regularised equilibrium (beta > 0)."""
@@ -142,8 +147,9 @@ class Claim:
 def judge(claim: Claim, instances: Iterable[Instance]) -> Verdict:
     """Put a claim to the instances it speaks of.
 
-    A claim holds when every ratio is at most 1 + TOLERANCE; one predicted to fail counts as violated only when every
-    ratio exceeds that: a single instance that meets it refutes the prediction.
+    A claim holds when every ratio is at most 1 + TOLERANCE. One predicted to fail counts as violated only when every ratio
+    exceeds that (a single instance that meets it refutes the prediction), unless it is of the kind "existence", which says that
+    some instance fails.
     """
     subjects = [instance for instance in instances if claim.applies(instance)]
     findings = list(claim.findings(subjects)) if subjects else []
@@ -153,7 +159,7 @@ def judge(claim: Claim, instances: Iterable[Instance]) -> Verdict:
         outcome, worst, closest = ("inconclusive" if subjects else "does not apply"), float("nan"), ""
     else:
         ratios = [(np.inf if np.isnan(ratio) else float(ratio), name) for ratio, name in counted]
-        worst, closest = min(ratios) if claim.predicted_to_fail else max(ratios)
+        worst, closest = min(ratios) if claim.predicted_to_fail and claim.kind != "existence" else max(ratios)
         outcome = "holds" if worst <= 1 + TOLERANCE else "violated"
     return Verdict(claim, outcome, worst, closest, len(counted), len(findings) - len(counted), dict(statuses))
 
@@ -174,6 +180,16 @@ def runs(
         start = np.stack([instance.start for instance in batch])
         games = [instance.game for instance in batch]
         yield batch, simulate(games, method(beta), steps=steps, start=start, record=record, **options)
+
+
+def whatever_start(instances: Iterable[Instance]) -> list[Instance]:
+    """One instance for each game and beta, for claims in which the start plays no part."""
+    return list({(instance.game.key, instance.game.beta): instance for instance in instances}.values())
+
+
+def whatever_beta(instances: Iterable[Instance]) -> list[Instance]:
+    """One instance for each game and start, for claims on the original game."""
+    return list({(instance.game.key, instance.start.tobytes()): instance for instance in instances}.values())
 
 
 def equilibria(batch: Sequence[Instance]) -> NDArray:
@@ -199,7 +215,7 @@ def contraction(distance: NDArray, bound: ArrayLike) -> tuple[NDArray, NDArray]:
         return after / (bound if bound.ndim else bound * before), before > KL_FLOOR
 
 
-def gather(batch: Sequence[Instance], ratios: NDArray, counts: NDArray, run: Run, label: str = "") -> Iterator[Finding]:
+def gather(batch: Sequence[Instance], ratios: NDArray, counts: ArrayLike, run: Run, label: str = "") -> Iterator[Finding]:
     """One finding an instance: its largest ratio where `counts`; None where nothing counts.
 
     ratios, counts : (N, ...) arrays

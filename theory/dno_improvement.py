@@ -77,8 +77,7 @@ class ImprovementConverges(Claim):
     steps: int = 3000
 
     def applies(self, instance: Instance) -> bool:
-        near = np.array_equal(instance.start, instance.game.log_reference)
-        return near and is_rock_paper_scissors(instance.game) and interior(instance.original_equilibrium)
+        return instance.at_reference and is_rock_paper_scissors(instance.game) and interior(instance.original_equilibrium)
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         options = {"record": [0, self.steps], "measure": ("original_exploitability",), "slots": ()}

@@ -93,7 +93,7 @@ class InnerLoopOfCOMAL(Claim):
     steps: int = 1000
 
     def applies(self, instance: Instance) -> bool:
-        return instance.game.beta > 0 and np.array_equal(instance.start, instance.game.log_reference)
+        return instance.game.beta > 0 and instance.at_reference
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for batch, run in runs(instances, lambda beta: self.method(_comal_rate(beta)), steps=self.steps):
@@ -131,8 +131,7 @@ class SelfPlayAtRateOne(Claim):
 
     def applies(self, instance: Instance) -> bool:
         small = 0 < instance.game.beta <= self.largest_beta
-        near = np.array_equal(instance.start, instance.game.log_reference)
-        return small and near and is_rock_paper_scissors(instance.game)
+        return small and instance.at_reference and is_rock_paper_scissors(instance.game)
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for batch, run in runs(instances, self.method, steps=self.steps, measure=("kl_to_equilibrium",)):

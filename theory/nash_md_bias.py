@@ -1,19 +1,21 @@
 """NMD-3: with a constant step Nash-MD rests at a biased point, known in closed form, and not at the equilibrium.
 
 With w = eta beta the fixed point p solves beta log(p / ref) = P m + const, m = p^(1 - w) ref^w. Its mixture m therefore is the
-equilibrium at beta/(1 - w), and p = ref (m / ref)^(1/(1 - w)) normalised.
+equilibrium at beta/(1 - w), and p = ref (m / ref)^(1/(1 - w)) normalised. Nash-MD-PG (NMDPG-1) has the same fixed point with w
+its mixture weight: started there it does not move, started at the equilibrium it leaves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.nash_md import NashMD
+from algorithms.nash_md_pg import NashMDPG
 from envs.divergence import kl, log_normalise
 from envs.equilibrium import regularised_nash
 from envs.game import Game
@@ -33,8 +35,8 @@ class BiasedFixedPoint(Claim):
 
     Parameters
     ----------
-    pulls : values of eta * beta in (0, 1)
-    method : rate -> Method
+    pulls : values of w = eta * beta in (0, 1)
+    method : (beta, w) -> Method
     error : float, allowed change of log-probabilities in one step, as a share of their size
     """
 
@@ -45,7 +47,7 @@ class BiasedFixedPoint(Claim):
     kind: ClassVar[str] = "fixed point"
     sense: str = "tight"
     pulls: Sequence[float] = (0.02, 0.3)
-    method: Callable[[float], Method] = NashMD
+    method: Callable[[float, float], Method] = lambda beta, pull: NashMD(pull / beta)
     error: float = 1e-11
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
@@ -54,11 +56,11 @@ class BiasedFixedPoint(Claim):
 
     def _at(self, pull: float, instances: Sequence[Instance]) -> Iterable[Finding]:
         at_rest = [replace(instance, start=biased_fixed_point(instance.game, pull)) for instance in instances]
-        for batch, run in runs(at_rest, lambda beta: self.method(pull / beta), steps=1):
+        for batch, run in runs(at_rest, lambda beta: self.method(beta, pull), steps=1):
             change = np.abs(run.log_policy[:, 1] - run.log_policy[:, 0]).max(axis=-1)
             size = 1 + np.abs(run.log_policy[:, 0]).max(axis=-1)
             says = kl(np.stack([instance.equilibrium for instance in batch]), run.log_policy[:, 0]) > 1e-8
-            yield from gather(batch, change / (self.error * size), says, run, f", eta beta = {pull:g}")
+            yield from gather(batch, change / (self.error * size), says, run, f", w = {pull:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +69,8 @@ class UnbiasedAtConstantStep(Claim):
 
     Parameters
     ----------
-    pull : eta * beta in (0, 1)
-    method : rate -> Method
+    pull : w = eta * beta in (0, 1)
+    method : (beta, w) -> Method
     accuracy : KL from the equilibrium within which "stays" is meant
     """
 
@@ -79,18 +81,40 @@ class UnbiasedAtConstantStep(Claim):
     kind: ClassVar[str] = "fixed point"
     sense: str = "predicted to fail"
     pull: float = 0.3
-    method: Callable[[float], Method] = NashMD
+    method: Callable[[float, float], Method] = lambda beta, pull: NashMD(pull / beta)
     steps: int = 200
     accuracy: float = 1e-10
 
     def applies(self, instance: Instance) -> bool:
         """Where the closed form of NMD-3 lies elsewhere; starts play no part."""
-        if not (instance.game.beta > 0 and np.array_equal(instance.start, instance.game.log_reference)):
+        if not (instance.game.beta > 0 and instance.at_reference):
             return False
         return float(kl(instance.equilibrium, biased_fixed_point(instance.game, self.pull))) > 100 * self.accuracy
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
+        options: dict[str, Any] = {"steps": self.steps, "record": [self.steps]}
         at_equilibrium = [replace(instance, start=instance.equilibrium) for instance in instances]
-        for batch, run in runs(at_equilibrium, lambda beta: self.method(self.pull / beta), steps=self.steps, record=[self.steps]):
+        for batch, run in runs(at_equilibrium, lambda beta: self.method(beta, self.pull), **options):
             distance = kl(np.stack([instance.equilibrium for instance in batch]), run.log_policy[:, 0])
             yield from gather(batch, distance / self.accuracy, np.isfinite(distance), run)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BiasOfPolicyGradient(BiasedFixedPoint):
+    """The same fixed point under policy-gradient steps."""
+
+    id: str = "NMDPG-1"
+    statement: str = "Nash-MD-PG with mixture weight w: fixed point beta log(p/ref) = P p^(1-w) ref^w + const"
+    source: str = "update of arXiv 2312.00886, section 7, as in public trainers; fixed point derived here"
+    pulls: Sequence[float] = (0.125, 0.5)
+    method: Callable[[float, float], Method] = lambda beta, pull: NashMDPG(mixture=pull)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnbiasedPolicyGradient(UnbiasedAtConstantStep):
+    """Started at the equilibrium, Nash-MD-PG stays there."""
+
+    id: str = "NMDPG-unbiased"
+    statement: str = "Nash-MD-PG with mixture weight w = 0.3 stays at the equilibrium p*"
+    source: str = "contradicts NMDPG-1 wherever p* differs from the reference"
+    method: Callable[[float, float], Method] = lambda beta, pull: NashMDPG(mixture=pull)

@@ -41,8 +41,7 @@ class NashMPRate(Claim):
     steps: int = 1000
 
     def applies(self, instance: Instance) -> bool:
-        at_reference = np.array_equal(instance.start, instance.game.log_reference)
-        return instance.game.beta > 0 and (at_reference or not self.from_reference)
+        return instance.game.beta > 0 and (instance.at_reference or not self.from_reference)
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for batch, run in runs(instances, lambda beta: self.method(1 / (beta + 0.5)), steps=self.steps):

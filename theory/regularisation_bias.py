@@ -19,7 +19,7 @@ from envs.divergence import kl
 from envs.equilibrium import regularised_nash
 from envs.game import Game
 from simlab import metrics
-from theory.claim import KL_FLOOR, Claim, Finding, Instance, ratio_of
+from theory.claim import KL_FLOOR, Claim, Finding, Instance, ratio_of, whatever_start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class OriginalExploitabilityOfEquilibrium(Claim):
     equilibrium: Callable[[Game], NDArray] = regularised_nash
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
-        for instance in _once_a_game(instances):
+        for instance in whatever_start(instances):
             game, best = instance.game, self.equilibrium(instance.game)
             bound = game.beta * (-game.log_reference.min() - float(kl(best, game.log_reference)))
             gap = float(metrics.exploitability(game, best, beta=0.0))
@@ -55,11 +55,6 @@ class DistanceToReference(Claim):
     equilibrium: Callable[[Game], NDArray] = regularised_nash
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
-        for instance in _once_a_game(instances):
+        for instance in whatever_start(instances):
             distance = float(kl(self.equilibrium(instance.game), instance.game.log_reference))
             yield Finding(instance.name, 2 * instance.game.beta * distance if distance > KL_FLOOR else None)
-
-
-def _once_a_game(instances: Sequence[Instance]) -> list[Instance]:
-    """Instances that differ in their start alone are one."""
-    return list({(instance.game.key, instance.game.beta): instance for instance in instances}.values())

@@ -16,8 +16,8 @@ import numpy as np
 
 from algorithms.sppo import SPPO
 from simlab.run import Method
-from theory.claim import Claim, Finding, Instance, gather, runs
-from theory.instances import interior
+from theory.claim import Claim, Finding, Instance, gather, runs, whatever_beta
+from theory.instances import is_rock_paper_scissors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class AverageOfSPPO(Claim):
 
     def _at(self, rate: float | None, instances: Sequence[Instance]) -> Iterable[Finding]:
         options = {"record": "log", "measure": (self.measure,), "slots": ()}
-        once = list({(instance.game.key, instance.start.tobytes()): instance for instance in instances}.values())
+        once = whatever_beta(instances)
         for batch, run in runs(once, lambda beta: self.method(rate), steps=self.steps, **options):
             eta = rate or np.sqrt(8 * np.log(batch[0].game.actions) / self.steps)
             spread = np.array([-instance.start.min() for instance in batch])[:, None]
@@ -62,15 +62,15 @@ class AverageOfSPPO(Claim):
 
 @dataclass(frozen=True, kw_only=True)
 class LastIterateOfSPPO(AverageOfSPPO):
-    """The same bound put to the last iterate, where the original equilibrium is interior."""
+    """The same bound put to the last iterate, on rock-paper-scissors."""
 
     id: str = "SPPO-last"
     provenance: str = "derived"
-    statement: str = "SPPO's last iterate obeys the bound of SPPO-1 (games with an interior equilibrium)"
+    statement: str = "SPPO's last iterate obeys the bound of SPPO-1 (rock-paper-scissors)"
     source: str = "contradicts SPPO-2: the last iterate moves away from an interior equilibrium"
     sense: str = "predicted to fail"
     rates: Sequence[float | None] = (0.1,)
     measure: str = "original_exploitability"
 
     def applies(self, instance: Instance) -> bool:
-        return interior(instance.original_equilibrium) and instance.game.actions == 3
+        return is_rock_paper_scissors(instance.game)

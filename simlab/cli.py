@@ -1,0 +1,74 @@
+"""The command `simlab`: reads the command word, hands the rest over, and tells every error in one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+
+import simlab
+from simlab import catalogue
+from simlab.manual import manual
+from simlab.refusal import FAILED, Refused, explain, status_of, wants_traceback
+from simlab.request import parse
+
+COMMANDS = {
+    "run": ("simlab.simulation:run", "run a method on a world, once or in a sweep, and store the results"),
+    "verify": ("simlab.verification:verify", "check the claims of the literature on games whose truth is known"),
+}
+
+HELP = """\
+usage: simlab COMMAND [KEY=VALUE ...]
+
+A simulation and theory testbed for preference learning.
+
+commands:
+{commands}
+
+  simlab COMMAND --help    explains a command and its settings
+  simlab --version         prints the version
+
+examples:
+  simlab run env=blend algorithm=nash_md               one method on one world
+  simlab run -m env=blend algorithm=egpo,sppo seeds=64 a sweep: one run for each method, 64 seeds each
+  simlab verify                                        a verdict for every claim
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line (that of the process when None); returns the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _main(words)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (Exception, KeyboardInterrupt) as error:
+        if wants_traceback():
+            traceback.print_exc()
+        print(f"simlab: {explain(error)}", file=sys.stderr)
+        return status_of(error)
+
+
+def _main(words: list[str]) -> int:
+    first, rest = (words[0], words[1:]) if words else ("--help", [])
+    if first in ("-h", "--help"):
+        print(HELP.format(commands="\n".join(f"  {name:<10} {what}" for name, (_, what) in COMMANDS.items())), end="")
+    elif first == "--version":
+        print(f"simlab {simlab.__version__}")
+    elif first in COMMANDS:
+        return _command(first, rest)
+    else:
+        raise Refused(f"{first}: must be one of {', '.join(COMMANDS)}{catalogue.suggestion(first, COMMANDS)}; simlab --help explains them")
+    return 0
+
+
+def _command(name: str, words: list[str]) -> int:
+    request = parse(name, words)
+    if request.help:
+        print(manual(request))
+        return 0
+    module, _, function = COMMANDS[name][0].partition(":")
+    return getattr(import_module(module), function)(request)

@@ -1,0 +1,61 @@
+"""What a run's numbers depend on, as a hash: its configuration, the files it reads, this package's version and sources."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import simlab
+
+NUMERIC = ("envs", "algorithms", "simlab.run", "simlab.experiment")
+"""Packages and modules whose sources decide the numbers."""
+
+IRRELEVANT = ("store", "threads")
+"""Top-level keys that do not."""
+
+
+def identity(config: dict[str, Any], *, measure: Iterable[str], random: bool) -> str:
+    """64 hexadecimal digits, equal for runs of equal numbers.
+
+    Parameters
+    ----------
+    config : the resolved configuration of a run
+    measure : the measures that its key of this name comes to
+    random : whether seeds matter
+    """
+    kept = {key: value for key, value in config.items() if key not in IRRELEVANT} | {"measure": list(measure)}
+    if not random:
+        kept |= {"seeds": 1, "seed": 0}
+    content = {"config": _canonical(kept), "version": simlab.__version__, "sources": sources()}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def sources() -> str:
+    """Digest of the numeric sources."""
+    digest = hashlib.sha256()
+    for name in NUMERIC:
+        module = import_module(name)
+        home = Path(str(module.__file__))
+        for path in sorted(home.parent.glob("*.py")) if hasattr(module, "__path__") else [home]:
+            digest.update(f"{name}/{path.name}\n".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _canonical(value: Any, key: str = "") -> Any:
+    """Equal values written alike: 1.0 as 1, and the file at `path` by its content."""
+    if isinstance(value, dict):
+        return {name: _canonical(item, name) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if key == "path" and isinstance(value, str):
+        return hashlib.sha256(Path(value).read_bytes()).hexdigest()
+    return value

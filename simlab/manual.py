@@ -1,0 +1,84 @@
+"""`simlab COMMAND --help`, put together from the files of conf/ and their comments."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+
+from simlab import catalogue
+from simlab.request import Request
+
+WIDTH = 110
+
+SWEEP = ("-m, --multirun", "a sweep: KEY=A,B or 'KEY=range(0,5)' runs each value, in every combination")
+SWEEPING = ("run",)
+"""Commands that can run a sweep."""
+
+FLAGS = [
+    ("-cd, --config-dir DIR", "look for members of groups in DIR too, as DIR/env/my_world.yaml or DIR/experiment/my_study.yaml"),
+    ("--cfg job", "print the configuration, run nothing"),
+]
+
+EXAMPLES = {
+    "run": [
+        ("simlab run", "EGPO on rock, scissors, paper"),
+        ("simlab run env=blend env.intransitivity=0.8 algorithm=sppo", "keys of a group: GROUP.KEY=VALUE"),
+        ("simlab run env=blend feedback=duels feedback.flip=0.1 seeds=256", "sampled labels, one in ten wrong"),
+        ("simlab run -m env=blend env.intransitivity=0,0.5,1 algorithm=egpo,nash_md", "a sweep of six runs"),
+        ("simlab run env=recorded env.path=counts.csv", "comparisons from a file"),
+    ],
+    "verify": [
+        ("simlab verify", "every claim"),
+        ("simlab verify claim=EG-1,NMD-*", "some"),
+        ("simlab verify env=blend seeds=8", "on other games"),
+    ],
+}
+
+
+def manual(request: Request) -> str:
+    """The help text of a command, with the keys of the members that the request chooses."""
+    groups = catalogue.defaults(request.command)
+    chosen = {group: default for group, (default, _) in groups.items()} | _chosen(request, groups)
+    sweeps = request.command in SWEEPING
+    parts = [
+        f"usage: simlab {request.command}{' [-m]' if sweeps else ''} [KEY=VALUE ...]\n\n{catalogue.purpose(request.command)}",
+        _section("groups, GROUP=MEMBER", [(group, _members(group, groups[group])) for group in groups if group in catalogue.groups()]),
+        _section("keys, KEY=VALUE", _explained(request.command)),
+        *(_member(group, member) for group, member in chosen.items()),
+        _section("flags", [SWEEP, *FLAGS] if sweeps else FLAGS),
+        _section("examples", EXAMPLES.get(request.command, [])),
+    ]
+    if not _chosen(request, groups):
+        parts.append(f"simlab {request.command} GROUP=MEMBER --help lists the keys of another member.")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _chosen(request: Request, groups: Iterable[str]) -> dict[str, str]:
+    pairs = [word.partition("=") for word in request.overrides]
+    return {key: value for key, _, value in pairs if key in groups}
+
+
+def _members(group: str, default: tuple[str, str]) -> str:
+    member, comment = default
+    names = [f"{name} (default)" if name == member else name for name in catalogue.groups()[group]]
+    return f"{comment}: {', '.join(names)}"
+
+
+def _member(group: str, member: str) -> str:
+    name = f"{group}/{member}"
+    return _section(f"keys of {group}={member}. {catalogue.purpose(name).removesuffix('.')}", _explained(name, f"{group}."))
+
+
+def _explained(name: str, prefix: str = "") -> list[tuple[str, str]]:
+    entries = catalogue.comments(name).items()
+    shown = [(key, default, comment) for key, (default, comment) in entries if not key.startswith("hydra.") and comment]
+    return [(f"{prefix}{key}", f"{comment} [{default}]" if default != "???" else comment) for key, default, comment in shown]
+
+
+def _section(title: str, entries: list[tuple[str, str]]) -> str:
+    if not entries:
+        return ""
+    left = max(len(name) for name, _ in entries) + 4
+    wrap = textwrap.TextWrapper(WIDTH, subsequent_indent=" " * left, break_on_hyphens=False)
+    lines = [wrap.fill(f"  {name:<{left - 2}}{text}") for name, text in entries]
+    return "\n".join([f"{title}:", *lines])

@@ -1,0 +1,51 @@
+"""Members of groups as objects: Hydra makes them, and what they refuse is told by the key that the user can set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from envs.invalid import Invalid
+from simlab.refusal import Refused, sentence
+
+
+def make(config: DictConfig, group: str) -> Any:
+    """The object that the chosen member of a group describes."""
+    with blaming(config, group):
+        return instantiate(config[group], _convert_="all")
+
+
+@contextmanager
+def blaming(config: Mapping[str, Any], group: str) -> Iterator[None]:
+    """Give errors that a member raises the full key of the value at fault."""
+    try:
+        yield
+    except Exception as error:
+        cause = error.__cause__ if error.__cause__ is not None else error
+        if isinstance(cause, Invalid):
+            raise Invalid(_place(config, group, cause.key), cause.value, cause.allowed) from cause
+        target = config[group].get("_target_")
+        raise Refused(f"{group}: must be what {target} accepts ({type(cause).__name__}: {sentence(cause)})") from cause
+
+
+def _place(config: Mapping[str, Any], group: str, key: str) -> str:
+    found = _find(config[group], key)
+    if found is None and key in config:
+        return key
+    return f"{group}.{found or key}"
+
+
+def _find(node: Mapping[str, Any], key: str) -> str | None:
+    """Where in a node a value of this name stands, keys of keys with dots."""
+    for name, value in node.items():
+        if isinstance(value, Mapping):
+            below = _find(value, key)
+            if below is not None:
+                return f"{name}.{below}"
+        elif name == key:
+            return str(name)
+    return None

@@ -1,0 +1,85 @@
+"""`simlab run`: checks every run that is asked for, then runs those whose rows are not in the store."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from simlab import store
+from simlab.configuration import Plan, plan
+from simlab.experiment import Experiment
+from simlab.finished import perform, place, recall
+from simlab.launch import inspect, launch
+from simlab.refusal import FAILED, Refused, explain, wants_traceback
+from simlab.request import Request
+from simlab.terminal import Screen, screen
+
+_screen: Screen | None = None
+"""Shows the runs of the command under way, those that happen in its process as they finish."""
+
+
+def run(request: Request) -> int:
+    """Check all, run all; returns the exit status: 0 unless a run failed or did not stay finite.
+
+    Raises
+    ------
+    Invalid, Refused
+        Before anything runs, for the first value that is not accepted.
+    """
+    global _screen
+    planned = plan(request)
+    if request.inspect:
+        inspect(request)
+        return 0
+    measures = _checked(planned)
+    try:
+        with screen(planned, measures) as _screen:
+            launch(request, planned, work)
+            _show_remote(_screen, planned)
+            return 0 if _screen.succeeded else FAILED
+    finally:
+        _screen = None
+
+
+def work(config: DictConfig) -> None:
+    """One run, wherever a launcher runs it: simulate unless the store holds it."""
+    number = OmegaConf.select(HydraConfig.get(), "job.num", default=0)
+    try:
+        experiment = Experiment.from_config(config)
+        finished = recall(experiment) or perform(experiment)
+    except Exception as error:
+        if wants_traceback():
+            traceback.print_exc()
+        print(f"simlab: {explain(error)}", file=sys.stderr)
+        if _screen:
+            _screen.failed(number)
+    else:
+        if _screen:
+            _screen.finished(number, finished)
+
+
+def _checked(planned: Plan) -> list[str]:
+    """Refuse what cannot be run; the measures that the runs take."""
+    if "store" in planned.varies:
+        stores = sorted({str(job.config.store) for job in planned.jobs})
+        raise Refused(f"store={','.join(stores)}: must be one folder for all runs")
+    measures: dict[str, None] = {}
+    for job in planned.jobs:
+        store.require_writable(job.config.store)
+        experiment = Experiment.from_config(job.config)
+        place(experiment)
+        measures |= dict.fromkeys(experiment.measure)
+    return list(measures)
+
+
+def _show_remote(screen: Screen, planned: Plan) -> None:
+    """Show the runs that happened in other processes, by what they left in the store."""
+    for number in screen.waiting():
+        finished = recall(Experiment.from_config(planned.jobs[number].config))
+        if finished:
+            screen.finished(number, finished)
+        else:
+            screen.failed(number)
