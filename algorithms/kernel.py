@@ -502,6 +502,10 @@ def watch(table, block, state, records, threshold, streak):
         measure(block, state, KL_TO_EQUILIBRIUM, table.returned)
     else:
         exploitability(block, state, table.returned, block.watched_beta)
+    for i in range(state.move.shape[0]):
+        for w in range(state.move.shape[1]):
+            if not np.isfinite(state.logs[table.returned, i, w]):
+                state.look[2, w] = np.nan
     for w in range(state.move.shape[1]):
         seen = state.look[2, w]
         if iteration == 0:

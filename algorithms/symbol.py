@@ -76,5 +76,6 @@ def as_symbol(value: Coefficient) -> Symbol:
         return value
     array = np.asarray(value, dtype=np.float64)
     if array.ndim:
-        return Symbol(f"[{array.flat[0]:g}, ..., {array.flat[-1]:g}]", array)
+        ends = [f"{end:g}" for end in (*array.flat[:1], *array.flat[-1:])]
+        return Symbol(f"[{', ..., '.join(ends)}]", array)
     return Symbol(f"{float(array):g}", array, _ATOM if array >= 0 else _SUM)

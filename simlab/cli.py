@@ -10,6 +10,7 @@ from importlib import import_module
 
 import simlab
 from simlab import catalogue
+from simlab.interrupt import leave
 from simlab.manual import manual
 from simlab.refusal import FAILED, Refused, explain, status_of, wants_traceback
 from simlab.request import parse
@@ -49,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if wants_traceback():
             traceback.print_exc()
         print(f"simlab: {explain(error)}", file=sys.stderr)
+        if isinstance(error, KeyboardInterrupt) and arguments is None:
+            leave(status_of(error))
         return status_of(error)
 
 

@@ -13,7 +13,7 @@ from functools import cache, reduce
 from operator import getitem
 from typing import NamedTuple
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -156,7 +156,8 @@ class _Composer:
             config = compose(self.request.command, [*self.hydra, *choices], return_hydra_config=True)
         except MissingConfigException as error:
             group, _, member = (error.missing_cfg_file or "").rpartition("/")
-            raise Invalid(group, member, f"one of {', '.join(error.options or [])}{catalogue.suggestion(member, error.options or [])}") from None
+            members = list(error.options or [])
+            raise Invalid(group, member, f"one of {', '.join(members)}{catalogue.suggestion(member, members)}") from None
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark
             where = f"{mark.name} line {mark.line + 1}" if mark else "a configuration file"
@@ -194,12 +195,11 @@ class _Composer:
 def _keys(config: DictConfig) -> tuple[str, ...]:
     """Every key that holds a value, keys of keys with dots."""
     found: list[str] = []
-    for key in config:
-        below = OmegaConf.is_dict(config._get_node(key)) and not OmegaConf.is_missing(config, key)
-        if below:
+    for key in map(str, config):
+        if OmegaConf.is_dict(config._get_node(key)) and not OmegaConf.is_missing(config, key):
             found += [f"{key}.{name}" for name in _keys(config[key])]
         elif key != "_target_":
-            found.append(str(key))
+            found.append(key)
     return tuple(found)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 from omegaconf import OmegaConf
 
 import simlab
@@ -16,6 +17,7 @@ from simlab import store
 from simlab.experiment import Experiment
 from simlab.facts import facts
 from simlab.identity import identity, sources
+from simlab.interrupt import interruptible
 
 LIBRARIES = ("numpy", "numba", "scipy")
 
@@ -30,8 +32,9 @@ class Finished:
 
     @property
     def is_finite(self) -> bool:
-        """Whether every instance stayed finite."""
-        return "nonfinite" not in self.stored.column("status")
+        """Whether every instance stayed finite, and every figure."""
+        figures = all(np.isfinite(self.stored.column(name)).all() for name in self.experiment.measure)
+        return figures and "nonfinite" not in self.stored.column("status")
 
 
 def recall(experiment: Experiment) -> Finished | None:
@@ -43,7 +46,7 @@ def recall(experiment: Experiment) -> Finished | None:
 def perform(experiment: Experiment) -> Finished:
     """Run, and store."""
     began = time.perf_counter()
-    columns = experiment.run()
+    columns = interruptible(experiment.run)
     metadata = {
         "identity": _identity(experiment),
         "config": OmegaConf.to_yaml(OmegaConf.create(experiment.config)),

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 import traceback
+from dataclasses import replace
+from typing import NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from hydra.types import RunMode
+from omegaconf import DictConfig
 
-from simlab import store
 from simlab.configuration import Plan, plan
 from simlab.experiment import Experiment
 from simlab.finished import perform, place, recall
 from simlab.launch import inspect, launch
 from simlab.refusal import FAILED, Refused, explain, wants_traceback
 from simlab.request import Request
+from simlab.store import require_writable
 from simlab.terminal import Screen, screen
 
 _screen: Screen | None = None
@@ -34,11 +37,11 @@ def run(request: Request) -> int:
     if request.inspect:
         inspect(request)
         return 0
-    measures = _checked(planned)
+    checked = _checked(planned)
     try:
-        with screen(planned, measures) as _screen:
+        with screen(planned, checked.measures) as _screen:
             launch(request, planned, work)
-            _show_remote(_screen, planned)
+            _show_remote(_screen, planned, checked)
             return 0 if _screen.succeeded else FAILED
     finally:
         _screen = None
@@ -46,14 +49,16 @@ def run(request: Request) -> int:
 
 def work(config: DictConfig) -> None:
     """One run, wherever a launcher runs it: simulate unless the store holds it."""
-    number = OmegaConf.select(HydraConfig.get(), "job.num", default=0)
+    hydra = HydraConfig.get()
+    number = hydra.job.num if hydra.mode == RunMode.MULTIRUN else 0
     try:
         experiment = Experiment.from_config(config)
         finished = recall(experiment) or perform(experiment)
     except Exception as error:
         if wants_traceback():
             traceback.print_exc()
-        print(f"simlab: {explain(error)}", file=sys.stderr)
+        run = f"{' '.join(hydra.overrides.task)}: " if hydra.mode == RunMode.MULTIRUN else ""
+        print(f"simlab: {run}{explain(error)}", file=sys.stderr)
         if _screen:
             _screen.failed(number)
     else:
@@ -61,25 +66,33 @@ def work(config: DictConfig) -> None:
             _screen.finished(number, finished)
 
 
-def _checked(planned: Plan) -> list[str]:
-    """Refuse what cannot be run; the measures that the runs take."""
+class _Checked(NamedTuple):
+    """The measures that runs take, and the runs whose rows are in the store."""
+
+    measures: list[str]
+    there: set[int]
+
+
+def _checked(planned: Plan) -> _Checked:
+    """Refuse what cannot be run."""
     if "store" in planned.varies:
         stores = sorted({str(job.config.store) for job in planned.jobs})
         raise Refused(f"store={','.join(stores)}: must be one folder for all runs")
-    measures: dict[str, None] = {}
-    for job in planned.jobs:
-        store.require_writable(job.config.store)
+    checked = _Checked([], set())
+    for number, job in enumerate(planned.jobs):
+        require_writable(job.config.store)
         experiment = Experiment.from_config(job.config)
-        place(experiment)
-        measures |= dict.fromkeys(experiment.measure)
-    return list(measures)
+        checked.measures.extend(name for name in experiment.measure if name not in checked.measures)
+        if place(experiment).exists():
+            checked.there.add(number)
+    return checked
 
 
-def _show_remote(screen: Screen, planned: Plan) -> None:
+def _show_remote(screen: Screen, planned: Plan, checked: _Checked) -> None:
     """Show the runs that happened in other processes, by what they left in the store."""
     for number in screen.waiting():
         finished = recall(Experiment.from_config(planned.jobs[number].config))
         if finished:
-            screen.finished(number, finished)
+            screen.finished(number, replace(finished, fresh=number not in checked.there))
         else:
             screen.failed(number)

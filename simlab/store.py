@@ -65,7 +65,8 @@ def read(path: str | os.PathLike[str]) -> Stored:
         If there is no such file, or it was not written by `write`.
     """
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            table = file.read()
     except FileNotFoundError:
         raise Invalid("path", path, "an existing file") from None
     except (pa.ArrowInvalid, OSError) as error:
@@ -86,7 +87,7 @@ def find(path: Path, identity: str) -> Stored | None:
 
 def write(path: Path, columns: Mapping[str, NDArray], metadata: Mapping[str, str]) -> None:
     """Write a run's rows, all or nothing."""
-    arrays = {name: pa.array(values).dictionary_encode() if values.dtype.kind == "U" else pa.array(values) for name, values in columns.items()}
+    arrays = {name: pa.array(values) for name, values in columns.items()}
     table = pa.table(arrays).replace_schema_metadata(dict(metadata))
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:

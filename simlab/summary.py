@@ -73,7 +73,8 @@ def _world(finished: Finished, world: dict[str, Any]) -> str:
 def _data(world: dict[str, Any]) -> str:
     missing = world["unobserved_pairs"]
     unseen = f"{count(missing, 'pair')} never compared, taken as ties" if missing else "every pair compared"
-    return f"{len(world['items'])} items, {world['comparisons']:,} comparisons, {unseen}; smoothing {world['smoothing']:g} on each side of a pair"
+    smoothing = f"smoothing {world['smoothing']:g} on each side of a pair"
+    return f"{len(world['items'])} items, {world['comparisons']:,} comparisons, {unseen}; {smoothing}"
 
 
 def _spread(values: list[float], form: str) -> str:
@@ -144,20 +145,21 @@ def statuses(finished: Finished) -> Text:
     return text
 
 
-def _measures(finished: Finished) -> Table:
+def _measures(finished: Finished) -> Group:
     """A row for each measure: its median at the start and at the end."""
     last, start = final(finished.stored), first(finished.stored)
-    instances = len(last["seed"])
+    instances, at = len(last["seed"]), finished.stored.column("step")
+    several = [f"{'95 %' if instances >= MANY else 'range'} at {at.max()}"] if instances > 1 else []
     table = Table(box=None, padding=(0, 2), pad_edge=False, header_style="dim")
-    at = finished.stored.column("step")
-    for heading in (f"beta={finished.experiment.beta:g}", f"iteration {at.min()}", f"iteration {at.max()}"):
-        table.add_column(heading, justify="left" if heading.startswith("beta") else "right")
-    if instances > 1:
-        table.add_column(f"{'95 %' if instances >= MANY else 'range'} of {instances} instances (left: their median)")
+    table.add_column("", no_wrap=True)
+    for heading in (f"iteration {at.min()}", f"iteration {at.max()}"):
+        table.add_column(heading, justify="right")
+    for heading in several:
+        table.add_column(heading)
     for name in finished.experiment.measure:
-        cells = [name, median(start[name]), median(last[name])]
-        table.add_row(*cells, *([_range(last[name])] if instances > 1 else []))
-    return table
+        table.add_row(name, median(start[name]), median(last[name]), *([_range(last[name])] if several else []))
+    of = f", medians of {instances} instances (seeds and contexts)" if several else ""
+    return Group(Text(f"beta={finished.experiment.beta:g}{of}", style="dim"), table)
 
 
 def median(values: NDArray) -> str:

@@ -47,12 +47,14 @@ class SweepLines:
         last = final(finished.stored)
         figures = [median(last[name]) if name in last else "" for name in self.measures]
         text = Text(f"{self._left(self.values[number])}{_right(figures)}  ").append_text(statuses(finished))
-        return text.append(f"  {finished.stored.path.name}", style="green").append("  (already there)" if not finished.fresh else "", style="dim")
+        text.append(f"  {finished.stored.path.name}", style="green")
+        return text.append("" if finished.fresh else "  (already there)", style="dim")
 
     def total(self, failed: int) -> str:
         """The line below all others."""
-        parts = [f"{count(len(self.plan.jobs), 'run')} in {self.plan.jobs[0].config.store}", *([f"{self.skipped} already there"] if self.skipped else [])]
-        return ", ".join([*parts, *([f"{failed} failed"] if failed else [])])
+        parts = [f"{count(len(self.plan.jobs), 'run')} in {self.plan.jobs[0].config.store}"]
+        parts += [f"{number} {what}" for number, what in ((self.skipped, "already there"), (failed, "failed")) if number]
+        return ", ".join(parts)
 
     def _left(self, cells: Sequence[str]) -> str:
         return "".join(f"{cell:<{width + 2}}" for cell, width in zip(cells, self.widths, strict=True))

@@ -12,11 +12,19 @@ from omegaconf import OmegaConf
 
 import conf
 from algorithms.egpo import EGPO
+from algorithms.inpo import INPO
+from algorithms.magnetic import MagneticPO
 from algorithms.nash_md import NashMD
+from algorithms.nash_md_pg import NashMDPG
 from algorithms.nash_mp import NashMP
+from algorithms.nash_prox import NashProx
+from algorithms.online_ipo import OnlineIPO
 from algorithms.online_mirror_descent import OnlineMirrorDescent
+from algorithms.optimistic import OptimisticMirrorDescent, RegularisedOptimistic
 from algorithms.sppo import SPPO
+from algorithms.tableau import Loop, Tableau
 from envs.equilibrium import regularised_nash
+from envs.feedback import Duels
 from simlab import metrics
 from theory.claim import Claim, Finding, Instance, judge
 from theory.instances import standard_instances
@@ -34,6 +42,7 @@ from theory.mutants import (
     scaled,
     unpulled,
 )
+from theory.online_ipo_gradients import gradient_1, gradient_2
 
 CLAIMS = sorted(path.stem for path in (Path(conf.__file__).parent / "claim").glob("*.yaml"))
 
@@ -84,13 +93,17 @@ WRONG_EGPO = {
     "nash_mp_is_egpo": set(EGPO_MUTANTS),
     "nash_mp_rate": {"no extrapolation", "second step from the half point", "short extrapolation", "transposed", "no pull", "pull doubled"},
     "nash_mp_rate_from_reference": {"transposed", "no pull", "pull doubled"},
+    "half_iterate": {"transposed", "no pull", "pull doubled"},
+    "span_recursion": {"no pull", "no pull in the second step", "pull doubled", "transposed"},
+    "span_decay": {"no pull", "pull doubled", "transposed"},
+    "dimension_independence": {"no extrapolation", "no pull", "pull doubled", "transposed"},
 }
 
 
 @pytest.mark.parametrize(("name", "mutant"), [(name, mutant) for name, mutants in WRONG_EGPO.items() for mutant in sorted(mutants)])
 def test_rejects_wrong_extragradients(name: str, mutant: str, instances: list[Instance]) -> None:
     claim = load(name)
-    method = NashMP if name.startswith("nash_mp") else EGPO
+    method = EGPO if name.startswith("egpo") else NashMP
     wrong = replace(claim, method=lambda rate: Mutant(method(rate), EGPO_MUTANTS[mutant]))
     assert judge(wrong, instances).outcome == "violated"
 
@@ -125,9 +138,20 @@ WRONG_NASH_MD = {
 @pytest.mark.parametrize(("name", "mutant"), [(name, mutant) for name, mutants in WRONG_NASH_MD.items() for mutant in sorted(mutants)])
 def test_rejects_wrong_nash_md(name: str, mutant: str, instances: list[Instance]) -> None:
     claim = load(name)
-    scheduled = "schedule" in name
-    wrong = replace(claim, method=lambda rate: Mutant(NashMD("published" if scheduled else rate), NASH_MD_MUTANTS[mutant]))
-    assert judge(wrong, instances).outcome == "violated"
+
+    def wrong(rate: float, pull: float | None = None) -> Mutant:
+        return Mutant(NashMD(rate if pull is None else pull / rate), NASH_MD_MUTANTS[mutant])
+
+    assert judge(replace(claim, method=wrong), instances).outcome == "violated"
+
+
+TWICE_LESS_PREVIOUS = {"policy": 2.0, "previous": -1.0}
+"""Optimism started with g_(-1) = g_0."""
+
+
+def one_pass(tableau: Tableau) -> Tableau:
+    """Mirror prox instead of a proximal point: inner loops cut to one pass."""
+    return Tableau(*(Loop(loop.stages, times=1) for loop in tableau.loops))
 
 
 @pytest.mark.parametrize(
@@ -150,10 +174,47 @@ def test_rejects_wrong_nash_md(name: str, mutant: str, instances: list[Instance]
         ("label_flips", "method", lambda beta: OnlineMirrorDescent(1.0)),
         ("label_flips_debiased", "assumed_flip", 0.0),
         ("label_flips_debiased", "assumed_flip", 0.4),
+        ("exploitability_of_iterates", "measure", lambda games, p: metrics.exploitability(games, p, beta=[2 * g.beta for g in games])),
+        ("inexact_steps", "slack", 0.1),
+        ("proximal_contraction", "method", lambda rate, strength: Mutant(NashProx(rate, strength), one_pass)),
+        ("proximal_contraction", "method", lambda rate, strength: NashProx(rate, 2 * strength)),
+        ("moving_reference", "method", lambda strength: MagneticPO(None, strength, every=1)),
+        ("optimistic_average", "method", SPPO),
+        ("optimistic_average", "method", lambda rate: Mutant(OptimisticMirrorDescent(rate), one_stage(0, facing(TWICE_LESS_PREVIOUS)))),
+        ("optimistic_last_iterate", "method", SPPO),
+        ("single_call", "method", lambda rate: Mutant(RegularisedOptimistic(rate), each_stage(negated))),
+        ("single_call", "method", lambda rate: Mutant(RegularisedOptimistic(rate), one_stage(1, unpulled))),
+        ("single_call", "method", lambda rate: Mutant(RegularisedOptimistic(rate), one_stage(1, anchored("policy", "half")))),
+        ("nash_md_pg_bias", "method", lambda beta, pull: NashMDPG(mixture=0.0)),
+        ("nash_md_pg_bias", "method", lambda beta, pull: Mutant(NashMDPG(mixture=pull), each_stage(arithmetic))),
+        ("online_ipo_1_gradient", "formula", gradient_2),
+        ("online_ipo_1_gradient", "formula", lambda game, p, pairs: 2 * gradient_1(game, p, pairs)),
+        ("online_ipo_2_gradient", "formula", gradient_1),
+        ("online_ipo_2_gradient", "formula", lambda game, p, pairs: gradient_2(replace(game, preference=game.preference.T), p, pairs)),
+        ("online_ipo_step", "method", lambda rate: OnlineMirrorDescent(rate / 2)),
+        ("online_ipo_policy_gradient", "method", lambda rate: OnlineIPO(rate / 2)),
+        ("online_ipo_policy_gradient", "method", OnlineMirrorDescent),
+        ("online_ipo_equilibrium", "point", lambda instance: instance.game.log_reference),
+        ("inpo_step", "method", lambda rate: Mutant(INPO(rate), each_stage(unpulled))),
+        ("inpo_step", "constant", 0.05),
+        ("inpo_schedule", "method", lambda rate: Mutant(INPO(rate), each_stage(negated))),
+        ("inpo_average", "method", lambda rate: Mutant(INPO(rate), each_stage(negated))),
+        ("stability_threshold", "method", EGPO),
+        ("stability_threshold_online_ipo", "weight", 1.0),
+        ("stability_factor_egpo", "method", OnlineMirrorDescent),
+        ("winners_rise", "method", lambda rate: Mutant(SPPO(rate), each_stage(negated))),
+        ("winners_rise", "method", lambda rate: OnlineMirrorDescent(0.5)),
+        ("dno_regression", "method", SPPO),
+        ("noisy_egpo", "method", lambda rate: Mutant(EGPO(rate), each_stage(negated))),
     ],
 )
 def test_rejects_a_wrong_ingredient(name: str, field: str, value: object, instances: list[Instance]) -> None:
     assert judge(replace(load(name), **{field: value}), instances).outcome == "violated"
+
+
+def test_noise_must_have_mean_zero(instances: list[Instance]) -> None:
+    biased = replace(load("noisy_egpo"), per_action=(30,), seeds=16, feedback=lambda count: Duels(count, flip=0.45))
+    assert judge(biased, instances).outcome == "violated"
 
 
 @pytest.mark.parametrize(
@@ -162,10 +223,12 @@ def test_rejects_a_wrong_ingredient(name: str, field: str, value: object, instan
         ("egpo_beyond", {"rate": 1.0}),
         ("magnetic_beyond", {"fractions": (1.0,)}),
         ("self_play_at_rate_one", {"method": lambda beta: EGPO(1.0)}),
-        ("nash_md_unbiased", {"method": lambda rate: EGPO(0.5)}),
+        ("nash_md_unbiased", {"method": lambda beta, pull: EGPO(0.5)}),
         ("sppo_last_iterate", {"measure": "average_original_exploitability"}),
         ("dno_converges", {"method": lambda rate: EGPO(0.1)}),
         ("label_flips_clean", {"flip": 0.0}),
+        ("half_iterate_constant_one", {"constant": 2.0}),
+        ("nash_md_pg_unbiased", {"method": lambda beta, pull: NashMDPG(mixture=0.0)}),
     ],
 )
 def test_a_prediction_of_failure_can_be_refuted(name: str, right: dict, instances: list[Instance]) -> None:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from algorithms.nash_mp import NashMP
 from envs.divergence import kl
+from envs.game import Game
 from simlab import metrics
 from simlab.run import Method, Run
 from theory.claim import KL_FLOOR, Claim, Finding, Instance, equilibria, gather, runs
@@ -140,16 +141,22 @@ class SpanDecay(ExtragradientIterates):
 
 @dataclass(frozen=True, kw_only=True)
 class ExploitabilityOfIterates(ExtragradientIterates):
-    """e(p_k) <= KL_k/(4 beta) + beta sqrt(KL_k/2) s_k."""
+    """e(p_k) <= KL_k/(4 beta) + beta sqrt(KL_k/2) s_k.
+
+    Parameters
+    ----------
+    measure : (games, log_policy) -> exploitability
+    """
 
     id: str = "NMP-6"
     provenance: str = "derived"
     statement: str = "Nash-MP: exploitability of p_k <= KL_k/(4 beta) + beta sqrt(KL_k/2) span(log p_k - log p*)"
     source: str = "GT-4 with KL(p|p*) <= sqrt(KL(p*|p)/2) times the span; the abstract of arXiv 2505.19731 has the rate"
+    measure: Callable[[Sequence[Game], NDArray], NDArray] = metrics.exploitability
 
     def ratios(self, batch: Sequence[Instance], run: Run) -> tuple[NDArray, NDArray]:
         beta, _, _ = _decay(batch)
         best = equilibria(batch)
         distance, spans = kl(best, run.log_policy), span(run.log_policy - best)
-        gap = metrics.exploitability([instance.game for instance in batch], run.log_policy)
+        gap = self.measure([instance.game for instance in batch], run.log_policy)
         return gap / (distance / (4 * beta) + beta * np.sqrt(distance / 2) * spans), (distance > KL_FLOOR) & (spans > SPAN_FLOOR)

@@ -1,0 +1,392 @@
+"""The kernel: compiled equals interpreted, records equal plain numpy, and a result depends on nothing that runs beside it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+import games as shared
+import simlab
+from algorithms.dno import DNO
+from algorithms.egpo import EGPO
+from algorithms.kernel import WATCH_EVERY, WATCH_FACTOR, WATCH_MARGIN, WATCH_STRETCH
+from algorithms.nash_md import NashMD
+from algorithms.nash_mp import NashMP
+from algorithms.online_mirror_descent import OnlineMirrorDescent
+from algorithms.sppo import SPPO
+from algorithms.tableau import Tableau, pairs, prox
+from envs.divergence import log_normalise
+from envs.equilibrium import regularised_nash
+from envs.feedback import Duels, Exact
+from envs.game import Game
+from games import EVERY_KIND, FEEDBACKS, TEN, Given, bradley_terry, games, random_policy, rock_scissors_paper, run_of_every_kind, uniform
+from simlab import metrics
+from simlab import run as run_module
+from simlab.run import AVERAGE, MEASURES, Method, Run
+
+ROOT = Path(__file__).resolve().parents[1]
+SIX = [OnlineMirrorDescent(), EGPO(), NashMP(), NashMP(inner=3), NashMD(), SPPO(), DNO()]
+
+
+def every(*arguments: object, **options: object) -> Run:
+    return simlab.simulate(*arguments, record="every", **options)
+
+
+# Compiled and interpreted.
+
+
+@pytest.mark.parametrize("feedback", FEEDBACKS)
+def test_compiled_equals_interpreted(feedback: str, tmp_path: Path) -> None:
+    """Every kind of stage, loops, schedules and measures, in a process without numba's compiler."""
+    paths = [str(ROOT), str(Path(shared.__file__).parent)]
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(paths)}
+    written = tmp_path / "interpreted.npz"
+    subprocess.run([sys.executable, shared.__file__, feedback, str(written)], check=True, env=environment, cwd=ROOT)
+    shared.save_run_of_every_kind(feedback, str(tmp_path / "compiled.npz"))
+    compiled, interpreted = np.load(tmp_path / "compiled.npz"), np.load(written)
+    assert set(compiled.files) == set(interpreted.files) and len(compiled.files) == 12
+    for name in compiled.files:
+        np.testing.assert_allclose(interpreted[name], compiled[name], rtol=1e-12, atol=1e-12, err_msg=name)
+    assert np.ptp(compiled["policy"]) > 1
+
+
+@pytest.mark.parametrize("feedback", FEEDBACKS)
+def test_every_kind_of_stage_against_plain_numpy(feedback: str) -> None:
+    """What a stage's own row of the tableau says, met on the recorded policies: the half point's loop, the mix, the copy."""
+    run = run_of_every_kind(feedback)
+    policy, average, half, last = run.log_policy, run.log_slots["average"], run.log_slots["half"], run.log_slots["last"]
+    for t in range(1, 7):
+        mixed = np.logaddexp(np.log(0.75) + average[:, t - 1], np.log(0.25) + policy[:, t])
+        np.testing.assert_allclose(average[:, t], mixed if t % 2 == 0 else average[:, t - 1], rtol=1e-13, atol=1e-13)
+        np.testing.assert_array_equal(last[:, t], half[:, t] if t % 3 == 0 else last[:, t - 1])
+    assert (run.queries[:, 1:] > run.queries[:, :-1]).all()
+
+
+# A result and its neighbours.
+
+CROWD = [uniform(5, 0, 0.1), shared.tournament(5, 1, 0.3), bradley_terry(5, 2, 0.1), uniform(5, 3, 0.3), uniform(5, 4, 0.1)]
+SAMPLED_PAIRS = Given(
+    Tableau(
+        pairs("half", base="policy", opponent="policy", anchor={"policy": -0.1, "reference": 0.1}, rate=0.4, samples=3),
+        prox("policy", anchor={"policy": 0.9, "reference": 0.1}, opponent="half", rate=0.6),
+    )
+)
+NOISY = {"feedback": Duels(per_action=2, flip=0.1), "steps": 12, "seed": 4, "measure": ["duality_gap", "average_kl_to_equilibrium"]}
+METHODS = {"EGPO": EGPO(1.0), "pairs": SAMPLED_PAIRS, "inner loops": NashMP(0.5, inner=2)}
+
+
+def same(first: Run, second: Run, rows: NDArray | slice = slice(None)) -> None:
+    """Bitwise."""
+    np.testing.assert_array_equal(first.log_policy, second.log_policy[rows])
+    np.testing.assert_array_equal(first.log_average, second.log_average[rows])
+    for name in first.measured:
+        np.testing.assert_array_equal(first.measured[name], second.measured[name][rows])
+    np.testing.assert_array_equal(first.queries, second.queries[rows])
+    np.testing.assert_array_equal(first.status, second.status[rows])
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def crowd(request: pytest.FixtureRequest) -> tuple[Method, Run]:
+    method = METHODS[request.param]
+    return method, every(CROWD, method, seeds=40, threads=1, **NOISY)
+
+
+@pytest.mark.parametrize("threads", [2, 4, None])
+def test_threads_change_nothing(crowd: tuple[Method, Run], threads: int | None) -> None:
+    method, run = crowd
+    same(every(CROWD, method, seeds=40, threads=threads, **NOISY), run)
+
+
+def test_neighbours_change_nothing(crowd: tuple[Method, Run]) -> None:
+    method, run = crowd
+    for number in (0, 3):
+        same(every(CROWD[number], method, seeds=40, **NOISY), run, run.game_index == number)
+    same(every([CROWD[3]], method, seeds=1, **NOISY), run, (run.game_index == 3) & (run.seed_index == 0))
+
+
+def test_the_order_of_games_changes_nothing(crowd: tuple[Method, Run]) -> None:
+    method, run = crowd
+    order = [4, 2, 0, 3, 1]
+    rows = np.concatenate([np.flatnonzero(run.game_index == number) for number in order])
+    same(every([CROWD[number] for number in order], method, seeds=40, **NOISY), run, rows)
+
+
+def test_fewer_seeds_are_the_first_ones(crowd: tuple[Method, Run]) -> None:
+    method, run = crowd
+    same(every(CROWD, method, seeds=3, **NOISY), run, run.seed_index < 3)
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 7, 33, 200])
+def test_how_many_lanes_a_block_has_changes_nothing(crowd: tuple[Method, Run], lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def blocks(games: list[Game], seeds: int, *, one_lane: bool) -> Iterator[NDArray]:
+        betas = np.repeat([game.beta for game in games], seeds)
+        for beta in np.unique(betas):
+            members = np.flatnonzero(betas == beta)[::-1]
+            yield from (members[at : at + lanes] for at in range(0, len(members), lanes))
+
+    method, run = crowd
+    monkeypatch.setattr(run_module, "_blocks", blocks)
+    same(every(CROWD, method, seeds=40, **NOISY), run)
+
+
+@pytest.mark.parametrize("actions", [33, 130])
+def test_large_games_run_alone_as_in_company(actions: int) -> None:
+    """Above 32 and above 128 actions a block has fewer lanes."""
+    crowd = [uniform(actions, number, 0.1) for number in range(9)]
+    together = every(crowd, EGPO(), steps=4, measure=["exploitability"])
+    for number in (0, 8):
+        same(every(crowd[number], EGPO(), steps=4, measure=["exploitability"]), together, slice(number, number + 1))
+
+
+def test_records_agree_on_common_iterations() -> None:
+    full = every(CROWD, EGPO(1.0), seeds=3, **NOISY | {"steps": 150})
+    for record in ("log", [0, 7, 150], [149], range(3, 100, 7), np.array([20, 40])):
+        part = simlab.simulate(CROWD, EGPO(1.0), seeds=3, record=record, **NOISY | {"steps": 150})
+        np.testing.assert_array_equal(part.log_policy, full.log_policy[:, part.steps])
+        np.testing.assert_array_equal(part.log_average, full.log_average[:, part.steps])
+        np.testing.assert_array_equal(part.measured["duality_gap"], full.measured["duality_gap"][:, part.steps])
+        np.testing.assert_array_equal(part.queries, full.queries[:, part.steps])
+
+
+def test_what_is_kept_and_measured_changes_no_policy() -> None:
+    options = {"seeds": 3, "feedback": Duels(), "steps": 30}
+    plain = every(CROWD, EGPO(1.0), **options)
+    rich = every(CROWD, EGPO(1.0), slots=["half", "policy", "reference"], measure=ALL_MEASURES, **options)
+    np.testing.assert_array_equal(plain.log_policy, rich.log_policy)
+    np.testing.assert_array_equal(plain.log_average, rich.log_average)
+    bare = every(CROWD, EGPO(1.0), slots=[], measure=ALL_MEASURES, **options)
+    assert bare.log_policy.shape == bare.log_average.shape == (15, 0, 0)
+    for name in ALL_MEASURES:
+        np.testing.assert_array_equal(bare.measured[name], rich.measured[name])
+
+
+# Measures and averages.
+
+ALL_MEASURES = [prefix + name for name in MEASURES for prefix in ("", AVERAGE)]
+
+
+def measured_afterwards(game: Game, log_policy: NDArray, name: str) -> NDArray:
+    beta = 0.0 if name.startswith("original_") else game.beta
+    if name.endswith("exploitability"):
+        return metrics.exploitability(game, log_policy, beta)
+    if name.endswith("duality_gap"):
+        return metrics.duality_gap(game, log_policy, beta)
+    if name == "kl_to_equilibrium":
+        return metrics.kl(regularised_nash(game), log_policy)
+    return metrics.kl(log_policy, game.log_reference)
+
+
+@pytest.mark.parametrize("method", [EGPO(), OnlineMirrorDescent(1.0), SPPO(3.0), NashMD(), Given(EGPO(0.5).tableau(0.1, steps=1, actions=3))], ids=str)
+def test_measures_equal_those_of_the_recorded_policies(method: Method) -> None:
+    for world in TEN.values():
+        game = world if not isinstance(method, OnlineMirrorDescent) else world.with_beta(min(world.beta, 0.9))
+        run = every(game, method, steps=40, measure=ALL_MEASURES, feedback=Exact(flip=0.2))
+        for name in ALL_MEASURES:
+            policies = run.log_average[0] if name.startswith(AVERAGE) else run.log_policy[0]
+            expected = measured_afterwards(game, policies, name.removeprefix(AVERAGE))
+            np.testing.assert_allclose(run.measured[name][0], expected, rtol=1e-11, atol=1e-13, err_msg=name)
+            assert (run.measured[name] >= 0).all()
+
+
+def test_measures_without_a_pull() -> None:
+    game = uniform(5, 1, 0.0)
+    names = [name for name in ALL_MEASURES if "equilibrium" not in name]
+    run = every(game, SPPO(0.5), steps=50, measure=names)
+    np.testing.assert_array_equal(run.measured["exploitability"], run.measured["original_exploitability"])
+    np.testing.assert_array_equal(run.measured["duality_gap"], 2 * run.measured["exploitability"])
+    np.testing.assert_allclose(run.measured["exploitability"][0], metrics.exploitability(game, run.log_policy[0]), rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(run.measured["average_exploitability"][0], metrics.exploitability(game, run.log_average[0]), rtol=1e-12)
+
+
+def test_no_measure_falls_below_zero_at_an_equilibrium() -> None:
+    for number in range(20):
+        game = bradley_terry(6, number, 0.3)
+        run = every(game, EGPO(), steps=3, start=regularised_nash(game), measure=ALL_MEASURES)
+        favourite = np.full(6, -800.0)
+        favourite[game.condorcet_winner()] = 0.0
+        again = every(game, EGPO(), steps=1, start=log_normalise(favourite), measure=ALL_MEASURES)
+        for name in ALL_MEASURES:
+            assert (run.measured[name] >= 0).all() and (again.measured[name] >= 0).all()
+
+
+def mean_of_earlier(log_policy: NDArray) -> NDArray:
+    """(T + 1, K) log of the mean of p_0 .. p_{t-1}, of p_0 at t = 0, from all policies."""
+    rows = [log_policy[0]] + [logsumexp(log_policy[:t], axis=0) - np.log(t) for t in range(1, len(log_policy))]
+    return np.array(rows)
+
+
+@given(games(), st.sampled_from([SPPO(0.7), EGPO(), NashMD(), NashMP(inner=2)]))
+def test_the_average_is_the_mean_of_all_earlier_policies(game: Game, method: Method) -> None:
+    run = every(game, method, steps=12, start=random_policy(np.random.default_rng(0), game.actions))
+    np.testing.assert_allclose(run.log_average[0], mean_of_earlier(run.log_policy[0]), rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(run.log_average[0, 0], run.log_policy[0, 0], rtol=1e-15)
+
+
+def test_the_average_does_not_underflow() -> None:
+    """Two actions cross while a third falls from e^-750 to e^-1700: its mean is that of its best days."""
+    start = log_normalise([0.0, -5.0, -750.0])
+    game = Game([[0.5, 0.2, 0.9], [0.8, 0.5, 1.0], [0.1, 0.0, 0.5]], np.log([0.3, 0.3, 0.4]), 0.0)
+    run = every(game, SPPO(20.0), steps=60, start=start)
+    assert run.log_policy[0, -1].min() < -1500
+    np.testing.assert_allclose(run.log_average[0], mean_of_earlier(run.log_policy[0]), rtol=1e-13)
+    assert run.log_average[0, -1, 2] == pytest.approx(run.log_policy[0, 0, 2] - np.log(60), rel=1e-9)
+    assert run.status[0] == "ok"
+
+
+def test_the_average_is_of_the_returned_slot() -> None:
+    game, half = rock_scissors_paper(), EGPO(0.5).tableau(0.1, steps=1, actions=3)
+    run = every(game, Given(Tableau(*half.stages, returns="half")), steps=9)
+    kept = every(game, EGPO(0.5), steps=9, slots=["half"]).log_slots["half"]
+    np.testing.assert_array_equal(run.log_policy, kept)
+    np.testing.assert_allclose(run.log_average[0], mean_of_earlier(kept[0]), rtol=1e-13, atol=1e-13)
+
+
+# Status.
+
+
+def watched(path: NDArray) -> tuple[str, int]:
+    """The rule for divergence, on a measure at every iteration."""
+    looks = path[::WATCH_EVERY]
+    above = looks > WATCH_FACTOR * looks[0] + WATCH_MARGIN
+    stretch = len(above) if above.all() else int(np.argmin(above[::-1]))
+    return ("diverged", (len(looks) - stretch) * WATCH_EVERY) if stretch >= WATCH_STRETCH else ("ok", -1)
+
+
+WILD, TAME = [EGPO(6.0), OnlineMirrorDescent(1.0)], [EGPO(1.0), OnlineMirrorDescent(0.02)]
+
+
+@pytest.mark.parametrize("steps", [89, 90, 105, 200, 999])
+@pytest.mark.parametrize("measure", ["kl_to_equilibrium", "exploitability"])
+@pytest.mark.parametrize("method", WILD + TAME, ids=str)
+def test_a_diverging_run_says_since_when(method: Method, measure: str, steps: int) -> None:
+    """Rock, scissors, paper at beta = 0.01; KL to the equilibrium is watched where it is measured, else exploitability."""
+    game = rock_scissors_paper(0.01)
+    for start in (game.log_reference, log_normalise(regularised_nash(game) + np.array([0.2, 0.0, 0.0]))):
+        run = every(game, method, steps=steps, start=start, measure=[measure])
+        assert (str(run.status[0]), run.status_step[0]) == watched(run.measured[measure][0])
+
+
+def test_wild_runs_diverge_and_tame_ones_do_not() -> None:
+    game = rock_scissors_paper(0.01)
+    for methods, status in ((WILD, "diverged"), (TAME, "ok")):
+        for method in methods:
+            run = every(game, method, steps=999, measure=["kl_to_equilibrium"])
+            assert run.status[0] == status
+    start = log_normalise(regularised_nash(game) + np.array([0.01, 0.0, 0.0]))
+    assert every(game, OnlineMirrorDescent(1.0), steps=999, start=start).status[0] == "diverged"  # seen by its exploitability
+
+
+def test_a_method_for_the_original_game_is_watched_there() -> None:
+    """SPPO leaves the equilibrium of the game without a pull, whatever beta measures say."""
+    game = rock_scissors_paper(0.5, (0.34, 0.33, 0.33))
+    run = every(game, SPPO(0.5), steps=400, measure=["original_exploitability", "kl_to_equilibrium"])
+    assert (str(run.status[0]), run.status_step[0]) == watched(run.measured["original_exploitability"][0])
+    assert run.status[0] == "diverged" and run.status_step[0] > 0
+
+
+def test_a_run_that_comes_back_is_ok() -> None:
+    """From beside the equilibrium a method without a pull leaves, and a schedule brings it back."""
+    game = rock_scissors_paper(0.05)
+    away = np.concatenate([np.zeros(150), np.ones(1)])
+    stages = Tableau(prox("policy", anchor={"policy": 1 - 0.05 * away, "reference": 0.05 * away}, opponent="policy", rate=0.2 + 0 * away))
+    start = log_normalise(regularised_nash(game) + np.array([0.3, 0.0, 0.0]))
+    options = {"start": start, "measure": ["kl_to_equilibrium"]}
+    lost, back = (every(game, Given(stages), steps=steps, **options) for steps in (150, 3000))
+    assert [str(run.status[0]) for run in (lost, back)] == [watched(run.measured["kl_to_equilibrium"][0])[0] for run in (lost, back)]
+    assert back.status[0] == "ok" and back.status_step[0] == -1
+
+
+EXPLODING = Given(Tableau(prox("policy", anchor={"policy": 1.0}, opponent="policy", rate=1e308)))
+
+
+@pytest.mark.parametrize("measure", [[], ["kl_to_equilibrium"], ["exploitability"]], ids=str)
+@pytest.mark.parametrize("beta", [0.1, 0.0])
+def test_a_run_that_is_no_longer_finite_says_so(measure: list[str], beta: float) -> None:
+    """Log-probabilities fall by 1e308 and more until they overflow at iteration 2, noticed at a look or at the end."""
+    if beta == 0 and measure == ["kl_to_equilibrium"]:
+        measure = []
+    for steps, noticed in ((2, 2), (7, 7), (10, 10), (35, 10)):
+        run = every(rock_scissors_paper(beta), EXPLODING, steps=steps, measure=measure)
+        assert (str(run.status[0]), run.status_step[0]) == ("nonfinite", noticed)
+        assert not np.isfinite(run.log_policy[0, 2:]).all()
+    assert every(rock_scissors_paper(beta), EXPLODING, steps=1, measure=measure).status[0] == "ok"
+
+
+def test_one_lost_run_takes_no_other_with_it() -> None:
+    """Where all actions tie, a policy stays at rest at any rate: its lanes are finite beside lanes that are not."""
+    tie, game = Game(np.full((3, 3), 0.5), np.log([0.5, 0.3, 0.2]), 0.1), rock_scissors_paper(0.1)
+    run = every([tie, game, tie], EXPLODING, steps=30, seeds=2, measure=["exploitability"])
+    assert run.status.tolist() == ["ok", "ok", "nonfinite", "nonfinite", "ok", "ok"]
+    assert np.isnan(run.log_policy[2:4, -1]).all()
+    np.testing.assert_allclose(run.log_policy[[0, 1, 4, 5]], np.broadcast_to(tie.log_reference, (4, 31, 3)), rtol=1e-14)
+
+
+# Extremes.
+
+
+@pytest.mark.parametrize("method", SIX, ids=str)
+def test_a_weak_pull_stays_finite(method: Method) -> None:
+    game = bradley_terry(10, 4, 1e-3)
+    run = every(game, method, steps=200, measure=ALL_MEASURES)
+    assert run.status[0] == "ok"
+    assert np.isfinite(run.log_policy).all() and np.isfinite(run.log_average).all()
+    assert all(np.isfinite(values).all() for values in run.measured.values())
+
+
+def test_far_below_what_a_double_holds() -> None:
+    game = bradley_terry(10, 4, 1e-3)
+    equilibrium = regularised_nash(game)
+    assert equilibrium.min() < -400
+    run = simlab.simulate(game, EGPO(), steps=20_000, record=[20_000], measure=["kl_to_equilibrium"])
+    np.testing.assert_allclose(run.log_policy[0, 0], equilibrium, rtol=1e-8)
+    assert run.measured["kl_to_equilibrium"][0, 0] < 1e-12
+
+
+def test_a_thousand_actions() -> None:
+    game = uniform(1000, 0, 0.1)
+    run = every(game, EGPO(), steps=3, measure=["exploitability"])
+    p, eta, b = game.log_reference, EGPO().tableau(0.1, steps=3, actions=1000).rates()[0, 0], 0.1
+    for t in range(3):
+        pull = (1 - eta * b) * p + eta * b * game.log_reference
+        half = log_normalise(pull + eta * game.preference @ np.exp(p))
+        p = log_normalise(pull + eta * game.preference @ np.exp(half))
+        np.testing.assert_allclose(run.log_policy[0, t + 1], p, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(run.measured["exploitability"][0], metrics.exploitability(game, run.log_policy[0]), rtol=1e-11)
+
+
+@pytest.mark.parametrize("method", SIX, ids=str)
+def test_the_smallest_runs_and_the_noisiest_labels(method: Method) -> None:
+    game = uniform(2, 1, 0.3)
+    run = simlab.simulate(game, method, steps=1, seeds=4, feedback=Duels(per_action=1, flip=0.499, assumed_flip=0.499), measure=ALL_MEASURES)
+    assert run.steps.tolist() == [0, 1]
+    assert np.isfinite(run.log_policy).all()
+    label = (1 - 0.499) / (1 - 2 * 0.499)  # a debiased win; a loss is 1 less that: they differ by 500
+    moved = (run.log_policy[:, 1] - run.log_policy[:, 0]) @ [1, -1]
+    assert label == pytest.approx(250.5) and np.abs(moved).max() < 4 * 500 * 1.5
+
+
+class Shifted(Exact):
+    """Adds a constant to every label."""
+
+    def labels(self, game: Game) -> NDArray:
+        return super().labels(game) + 0.25
+
+
+@given(games())
+def test_a_constant_added_to_the_win_rates_changes_nothing(game: Game) -> None:
+    for method in SIX:
+        plain, shifted = (every(game, method, steps=6, feedback=feedback) for feedback in (Exact(), Shifted()))
+        np.testing.assert_allclose(shifted.log_policy, plain.log_policy, rtol=1e-12, atol=1e-12)
+
+
+def test_every_kind_is_every_kind() -> None:
+    assert {stage.kind for stage in EVERY_KIND.stages.stages} == {"prox", "gradient", "pairs", "mix"}
+    assert any(stage.copied for stage in EVERY_KIND.stages.stages)
