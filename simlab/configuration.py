@@ -148,7 +148,7 @@ class _Composer:
         plain, _ = self._compose(tuple(f"{group}={member}" for group, member in chosen.items() if group != EXPERIMENT))
         base = _Base(config, hydra, chosen, _keys(plain))
         for key in _keys(config):
-            self._require_key(key, OmegaConf.select(config, key), base)
+            self._require_key(key, _raw(config, key), base)
         return base
 
     def _compose(self, choices: tuple[str, ...]) -> tuple[DictConfig, DictConfig]:
@@ -203,6 +203,11 @@ def _keys(config: DictConfig) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _raw(config: DictConfig, key: str) -> object:
+    """A value as it stands in the file."""
+    return reduce(getitem, key.split("."), OmegaConf.to_container(config))  # type: ignore[arg-type]
+
+
 def _require_given(config: DictConfig, choices: dict[str, str | None]) -> None:
     for key in sorted(OmegaConf.missing_keys(config)):
         group, _, rest = key.partition(".")
@@ -217,6 +222,5 @@ def _resolve(config: DictConfig) -> None:
             if OmegaConf.is_config(value):
                 OmegaConf.to_container(value, resolve=True)
         except OmegaConfBaseException as error:
-            raw = reduce(getitem, key.split("."), OmegaConf.to_container(config))  # type: ignore[arg-type]
-            raise Invalid(key, raw, f"a reference that resolves ({sentence(error)})") from None
+            raise Invalid(key, _raw(config, key), f"a reference that resolves ({sentence(error)})") from None
     OmegaConf.resolve(config)

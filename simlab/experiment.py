@@ -72,6 +72,7 @@ class Experiment:
             tableau = method.tableau(float(plain["beta"]), steps=plain["steps"], actions=games[0].actions)
         with blaming(plain, "feedback"):
             feedback.labels(games[0])
+            _require_effect(tableau, feedback)
         with blaming(plain, "start"):
             start.log_policy(games[0], seed=plain["seed"], index=0)
         record, measure = _record(plain["record"], plain["steps"]), _measures(plain, method)
@@ -168,6 +169,13 @@ def _check_numbers(config: dict[str, Any]) -> None:
         require(type(config[key]) is int and config[key] >= least, key, config[key], f"an integer >= {least}")
     threads = config["threads"]
     require(threads is None or (type(threads) is int and threads >= 1), "threads", threads, "an integer >= 1, or null: all")
+
+
+def _require_effect(tableau: Tableau, feedback: Exact) -> None:
+    """Sampled pairs take two labels each, however many duels an action the feedback offers."""
+    sampled = any(stage.kind == "pairs" for stage in tableau.stages)
+    allowed = "1 where algorithm.pairs is given: it says how many labels"
+    require(not sampled or feedback.per_action <= 1, "per_action", feedback.per_action, allowed)
 
 
 def _record(record: object, steps: int) -> NDArray:

@@ -45,7 +45,7 @@ def explain(error: BaseException) -> str:
     if isinstance(error, Refused) or _of_hydra(error):
         return sentence(error)
     if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
+        return f"{error.filename2 or error.filename}: {error.strerror}"
     hint = "" if wants_traceback() else " (HYDRA_FULL_ERROR=1 shows where)"
     return f"{type(error).__name__}: {sentence(error)}{hint}"
 

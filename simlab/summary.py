@@ -15,6 +15,7 @@ from rich.text import Text
 from algorithms.symbol import as_symbol
 from algorithms.tableau import Tableau
 from envs.game import INTRANSITIVITY_CLIP
+from simlab import catalogue
 from simlab.finished import Finished, member_name
 from simlab.store import final, first
 
@@ -88,19 +89,20 @@ def _coefficients(tableau: Tableau) -> list[str]:
     for stage in tableau.stages:
         for coefficient in (stage.rate, *stage.anchor.values(), *stage.opponent.values()):
             symbol = as_symbol(coefficient)
-            if any(letter.isalpha() for letter in str(symbol)):
+            if any(letter.isalpha() for letter in str(symbol)) and not str(symbol).startswith("-"):
                 values = np.atleast_1d(symbol.value)
                 said[str(symbol)] = f"{values[0]:.4g}" if len(values) == 1 else f"{values[0]:.4g} ... {values[-1]:.4g}"
-    return [f"{text} = {value}" for text, value in said.items()]
+    return [f"{text} = {said[text]}" for text in sorted(said, key=len)]
 
 
 def _origin(finished: Finished) -> str:
-    """Whose choice the rate is."""
-    rate = getattr(finished.experiment.method, "rate", "")
-    scheduled = finished.experiment.tableau.length > 1
-    if rate in (None, "published"):
-        return f"  (rate: {'the published schedule' if scheduled else 'the certified default'})"
-    return ""
+    """The words of the method's own file on the rate that it takes when none is given."""
+    experiment = finished.experiment
+    node = experiment.config["algorithm"]
+    if node.get("rate", "") not in (None, "published", "schedule"):
+        return ""
+    _, comment = catalogue.comments(f"algorithm/{member_name(experiment, 'algorithm')}").get("rate", ("", ""))
+    return f"  (default rate: {comment.rpartition('null: ')[2]})" if comment else "  (default rate)"
 
 
 def _settings(config: dict[str, Any], group: str) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -44,15 +44,28 @@ def verify(request: Request) -> int:
     if request.sweep:
         raise Refused("-m: must be left out, simlab verify checks all claims in one run")
     config = plan(Request("verify", tuple(rest))).jobs[0].config
-    claims, instances = select(selected), _instances(config)
+    chosen, instances = select(selected), _instances(config)
     began = time.perf_counter()
-    with _progress(len(claims)) as advance:
-        verdicts = [advance(claim) or judge(claim, instances) for claim in claims]
+    verdicts = check(chosen, instances)
     console = Console()
     console = console if console.is_terminal else Console(width=WIDTH)
     console.print(table(verdicts))
     console.print(summary(verdicts, len(instances), time.perf_counter() - began), highlight=False)
     return 0 if all(verdict.expected for verdict in verdicts) else UNEXPECTED
+
+
+def check(chosen: Sequence[Claim], instances: Sequence[Instance]) -> list[Verdict]:
+    """Judge each claim, with a progress bar on standard error where that is a terminal."""
+    columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    verdicts = []
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=len(chosen))
+        for claim in chosen:
+            progress.update(task, description=claim.id)
+            verdicts.append(judge(claim, instances))
+            progress.advance(task)
+    return verdicts
 
 
 def claims() -> dict[str, Claim]:
@@ -111,21 +124,6 @@ def _instances(config: DictConfig) -> list[Instance]:
     return instances_of(games, betas)
 
 
-@contextmanager
-def _progress(total: int) -> Iterator:
-    """A bar on standard error, where that is a terminal; yields what to call as each claim begins."""
-    columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("compiling", total=total)
-        done = iter(range(total))
-
-        def advance(claim: Claim) -> None:
-            progress.update(task, description=claim.id, completed=next(done))
-
-        yield advance
-
-
 def table(verdicts: Sequence[Verdict]) -> Table:
     """One row a claim."""
     grid = Table(header_style="bold", pad_edge=False)
@@ -142,17 +140,23 @@ def table(verdicts: Sequence[Verdict]) -> Table:
     for verdict in verdicts:
         claim = verdict.claim
         ratio = f"{verdict.worst:.4g}" if verdict.instances else "-"
-        grid.add_row(claim.id, claim.statement, claim.source, claim.provenance, str(verdict.instances), ratio, _outcome(verdict))
+        verdict_cell = f"[{_colour(verdict)}]{outcome(verdict)}[/]"
+        grid.add_row(claim.id, escape(claim.statement), escape(claim.source), claim.provenance, str(verdict.instances), ratio, verdict_cell)
     return grid
 
 
-def _outcome(verdict: Verdict) -> str:
+def outcome(verdict: Verdict) -> str:
     """The verdict in words, with the runs that did not end well."""
-    words = verdict.outcome + (" as predicted" if verdict.claim.predicted_to_fail and verdict.outcome == "violated" else "")
-    runs = ", ".join(f"{count} {status}" for status, count in sorted(verdict.statuses.items()))
-    colour = ("green" if verdict.outcome in ("holds", "violated") else "yellow") if verdict.expected else "bold red"
-    unexpected = "" if verdict.expected else ", against the prediction"
-    return f"[{colour}]{words}{unexpected}[/]" + (f" ({runs})" if runs else "")
+    predicted = verdict.claim.predicted_to_fail and verdict.outcome == "violated"
+    words = verdict.outcome + (" as predicted" if predicted else "" if verdict.expected else ", against the prediction")
+    ended = ", ".join(f"{count} {status}" for status, count in sorted(verdict.statuses.items()))
+    return f"{words} ({ended})" if ended else words
+
+
+def _colour(verdict: Verdict) -> str:
+    if not verdict.expected:
+        return "bold red"
+    return "green" if verdict.outcome in ("holds", "violated") else "yellow"
 
 
 def summary(verdicts: Sequence[Verdict], instances: int, seconds: float) -> str:

@@ -52,7 +52,9 @@ STREAM = np.uint64(0x9E3779B97F4A7C15)
 
 def draws(**where: object) -> NDArray:
     """(MANY, 2) uniforms along one coordinate, which is the string "all"; the others are 0 unless they are given."""
-    return np.array([uniforms(np.uint64(at(where, "stream", i, STREAM)), *(at(where, name, i) for name in COORDINATES)) for i in range(MANY)])
+    return np.array(
+        [uniforms(np.uint64(at(where, "stream", i, STREAM)), *(at(where, name, i) for name in COORDINATES)) for i in range(MANY)]
+    )
 
 
 COORDINATES = ("draw", "action", "query", "iteration")
@@ -124,7 +126,9 @@ def test_draw_action_is_the_inverse_cdf(weights: list[float], uniform_draw: floa
 
 
 @pytest.mark.parametrize("extreme", [0.0, 2.0**-53, 0.5, 1 - 2.0**-53])
-@pytest.mark.parametrize("policy", [[0, 1, 0], [0, 0, 0.1, 0.9, 0, 0], [0.5, 0, 0.5], [1, 0], [0, 0.3, 0.0, 0.7], [1 / 3] * 3 + [0]], ids=str)
+@pytest.mark.parametrize(
+    "policy", [[0, 1, 0], [0, 0, 0.1, 0.9, 0, 0], [0.5, 0, 0.5], [1, 0], [0, 0.3, 0.0, 0.7], [1 / 3] * 3 + [0]], ids=str
+)
 def test_an_action_of_probability_zero_is_never_drawn(policy: list[float], extreme: float) -> None:
     assert policy[chosen(policy, extreme)] > 0
 
@@ -174,7 +178,9 @@ def test_a_run_is_reproduced_in_numpy_from_the_same_draws(feedback: Duels) -> No
             np.testing.assert_allclose(run.log_policy[number, t + 1], p, rtol=1e-13, atol=1e-13)
 
 
-def samples(method: object, game: Game = GAME, seed: int = 0, seeds: int = 50, steps: int = 1, slot: str = "policy", **duels: object) -> NDArray:
+def samples(
+    method: object, game: Game = GAME, seed: int = 0, seeds: int = 50, steps: int = 1, slot: str = "policy", **duels: object
+) -> NDArray:
     """(seeds, steps, K) changes of a slot's log-probabilities, less that of action 0."""
     options = {"feedback": Duels(per_action=5, **duels), "record": "every", "slots": ["policy", slot]}
     run: Run = simlab.simulate(game, method, steps=steps, seeds=seeds, seed=seed, **options)
@@ -227,5 +233,7 @@ def test_methods_share_common_random_numbers() -> None:
     half = simlab.simulate(GAME, EGPO(0.5), steps=1, seeds=40, feedback=feedback, slots=["half"], record=[1]).log_slots["half"]
     policy = simlab.simulate(GAME, OnlineMirrorDescent(0.5), steps=1, seeds=40, feedback=feedback, record=[1]).log_policy
     np.testing.assert_array_equal(half, policy)
-    late = [samples(method, slot=slot, steps=5)[:, 4] / 1e-9 for method, slot in ((SPPO(1e-9), "policy"), (OnlineMirrorDescent(1e-9), "policy"))]
+    late = [
+        samples(method, slot=slot, steps=5)[:, 4] / 1e-9 for method, slot in ((SPPO(1e-9), "policy"), (OnlineMirrorDescent(1e-9), "policy"))
+    ]
     np.testing.assert_allclose(late[0], late[1], rtol=0, atol=1e-5)

@@ -82,7 +82,14 @@ numbers = st.floats(-100, 100).filter(lambda x: x == 0 or abs(x) > 1e-6)
 def test_values_follow_the_arithmetic_of_numbers(x: float, y: float) -> None:
     first, second = Symbol("x", x), Symbol("y", y)
     assert [float(s.value) for s in (first + second, first - second, first * second, -first)] == [x + y, x - y, x * y, -x]
-    assert [float(s.value) for s in (first + y, y + first, first - y, y - first, first * y, y * first)] == [x + y, y + x, x - y, y - x, x * y, y * x]
+    assert [float(s.value) for s in (first + y, y + first, first - y, y - first, first * y, y * first)] == [
+        x + y,
+        y + x,
+        x - y,
+        y - x,
+        x * y,
+        y * x,
+    ]
     if y:
         assert float((first / second).value) == float((first / y).value) == x / y
         assert float((x / second).value) == x / y

@@ -307,7 +307,9 @@ def slope(objective: Callable[[NDArray], float], theta: NDArray, step: float = 1
 
 
 @pytest.mark.parametrize("opponent", ["policy", "reference", "rival"])
-@pytest.mark.parametrize("game", [uniform(4, 1, 0.2), tournament(5, 2, 0.7), bradley_terry(3, 3, 0.05)], ids=["uniform", "tournament", "scores"])
+@pytest.mark.parametrize(
+    "game", [uniform(4, 1, 0.2), tournament(5, 2, 0.7), bradley_terry(3, 3, 0.05)], ids=["uniform", "tournament", "scores"]
+)
 def test_a_gradient_stage_climbs_the_regularised_objective(game: Game, opponent: str) -> None:
     """d/dtheta of <p, P q> - beta KL(p | ref) at p = softmax theta, the opponent q held."""
     start = random_policy(np.random.default_rng(4), game.actions)
@@ -357,7 +359,11 @@ def test_more_pairs_less_noise() -> None:
     variance = [
         centred(
             simlab.simulate(
-                GAME, Given(Tableau(pairs("policy", opponent="policy", anchor=PAIRED, rate=0.5, samples=n))), steps=1, seeds=4000, record=[1]
+                GAME,
+                Given(Tableau(pairs("policy", opponent="policy", anchor=PAIRED, rate=0.5, samples=n))),
+                steps=1,
+                seeds=4000,
+                record=[1],
             ).log_policy[:, 0]
         ).var(axis=0)
         for n in (1, 16)
@@ -399,7 +405,11 @@ REFUSED = {
     "nan rate": (lambda: Tableau(prox("a", anchor={"a": 1}, opponent="a", rate=np.nan)), "coefficients of a=", "finite"),
     "no rate": (lambda: Tableau(prox("a", anchor={"a": 1}, opponent="a", rate=None)), "coefficients of a=", "finite"),
     "infinite anchor": (lambda: Tableau(prox("a", anchor={"a": np.inf})), "coefficients of a=", "finite"),
-    "nan in a schedule": (lambda: Tableau(prox("a", anchor={"a": 1}, opponent={"a": np.array([1, np.nan])})), "coefficients of a=", "finite"),
+    "nan in a schedule": (
+        lambda: Tableau(prox("a", anchor={"a": 1}, opponent={"a": np.array([1, np.nan])})),
+        "coefficients of a=",
+        "finite",
+    ),
     "empty schedule": (lambda: Tableau(prox("a", anchor={"a": np.array([])})), "coefficients of a=", "schedules of one axis"),
     "flat schedule": (lambda: Tableau(prox("a", anchor={"a": np.ones((2, 2))})), "coefficients of a=", "schedules of one axis"),
     "negative mix": (lambda: Tableau(mix("a", {"a": 1.5, "b": -0.5})), "weights of a=", "non-negative in a mix"),

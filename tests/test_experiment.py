@@ -1,0 +1,86 @@
+"""A run's rows are those of the instances they name, whatever runs beside them."""
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import simlab
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from pandas import DataFrame
+
+import simlab as package
+from algorithms.egpo import EGPO
+from envs.equilibrium import regularised_nash
+from envs.feedback import Duels
+from simlab.catalogue import CONF
+from simlab.store import read
+
+CELLS = {
+    "world": ["env=blend"],
+    "world and duels": ["env=random_game", "env.actions=4", "feedback=duels", "feedback.flip=0.1"],
+    "duels": ["feedback=duels", "env.win=0.9"],
+    "start": ["start=far", "env.n=4"],
+    "start and duels": ["start=far", "feedback=duels", "feedback.per_action=3"],
+    "contexts": ["env=blend", "env.contexts=3", "start=far"],
+    "references": ["env.reference=random", "env.contexts=2"],
+    "pairs": ["algorithm.pairs=2", "start=far"],
+}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def frame(here: Path, *words: str) -> DataFrame:
+    before = set(here.rglob("*.parquet"))
+    assert simlab("run", "steps=30", *words).status == 0
+    (path,) = set(here.rglob("*.parquet")) - before
+    return read(path).frame
+
+
+@pytest.mark.parametrize("words", CELLS.values(), ids=CELLS)
+def test_a_seed_is_the_same_however_many_run_beside_it(words: list[str], here: Path) -> None:
+    few, many = frame(here, *words, "seeds=4"), frame(here, *words, "seeds=8")
+    assert list(many[: len(few)].seed.unique()) == [0, 1, 2, 3]
+    assert few.equals(many[: len(few)])
+    last = many[many.step == 30]
+    assert last.exploitability.nunique() == len(last)
+
+
+@pytest.mark.parametrize("words", CELLS.values(), ids=CELLS)
+def test_another_root_gives_other_numbers(words: list[str], here: Path) -> None:
+    one, other = frame(here, *words, "seeds=2"), frame(here, *words, "seeds=2", "seed=1")
+    assert not set(one[one.step == 30].exploitability) & set(other[other.step == 30].exploitability)
+
+
+def test_rows_of_a_random_world_are_those_of_its_games(here: Path) -> None:
+    rows = frame(here, "env=blend", "env.actions=5", "env.contexts=2", "env.reference=random", "seeds=3", "seed=7", "start=far", "beta=0.2")
+    world = instantiate(OmegaConf.load(CONF / "env/blend.yaml"), actions=5, contexts=2, reference="random")
+    start = instantiate(OmegaConf.load(CONF / "start/far.yaml"))
+    for seed, context in product(range(3), range(2)):
+        game = world.games(0.2, seed=7, index=seed)[context]
+        run = package.simulate(game, EGPO(), steps=30, start=start.log_policy(game, seed=7, index=seed))
+        mine = rows[(rows.seed == seed) & (rows.context == context)]
+        kl = package.metrics.kl(regularised_nash(game), run.log_policy[0])
+        np.testing.assert_allclose(mine.exploitability, package.metrics.exploitability(game, run.log_policy[0]), rtol=1e-9, atol=1e-25)
+        np.testing.assert_allclose(mine.original_exploitability, package.metrics.exploitability(game, run.log_policy[0], 0), atol=1e-14)
+        np.testing.assert_allclose(mine.kl_to_equilibrium, kl, rtol=1e-6, atol=1e-24)
+
+
+def test_rows_of_a_fixed_world_are_those_of_its_seeds(here: Path) -> None:
+    rows = frame(here, "env.win=0.8", "feedback=duels", "feedback.per_action=2", "feedback.flip=0.1", "seeds=3", "seed=7")
+    (game,) = instantiate(OmegaConf.load(CONF / "env/cyclic.yaml"), win=0.8).games(0.1, seed=7, index=0)
+    run = package.simulate(game, EGPO(), steps=30, seeds=3, seed=7, feedback=Duels(per_action=2, flip=0.1), measure=["exploitability"])
+    for seed in range(3):
+        assert np.array_equal(rows[rows.seed == seed].exploitability, run.measured["exploitability"][seed])
+
+
+def test_seeds_of_one_game_have_noise_of_their_own(here: Path) -> None:
+    """A tournament of two actions is one of two games, so that many seeds draw the same."""
+    rows = frame(here, "env=tournament", "env.actions=2", "feedback=duels", "seeds=32", "start=far", "start.spread=1e-6", "record=[1]")
+    assert rows.exploitability.round(4).nunique() > 2
