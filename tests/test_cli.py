@@ -137,7 +137,9 @@ class TestOneRun:
         assert "already there" in second.out and "already there" not in first.out
         assert first.out.splitlines()[:-1] == second.out.splitlines()[:-1]
 
-    @pytest.mark.parametrize("words", [["env=cyclic"], ["env=matrix", "env.rows=[[0.5,0.9],[0.1,0.5]]"], ["env=bradley_terry", "env.scores=[0,1]"]])
+    @pytest.mark.parametrize(
+        "words", [["env=cyclic"], ["env=matrix", "env.rows=[[0.5,0.9],[0.1,0.5]]"], ["env=bradley_terry", "env.scores=[0,1]"]]
+    )
     def test_where_nothing_is_random_many_seeds_run_once(self, words: list[str], here: Path) -> None:
         out = simlab("run", *words, "steps=20", "seeds=8", "seed=5").out
         assert "8 asked for, but nothing here is random: run once" in out
@@ -221,7 +223,8 @@ class TestSweep:
         path = here / "simlab_store" / re.search(r"\S+\.parquet", line)[0]
         last = read(path).frame.query("step == 10")
         assert line.split()[0] == "0.1"
-        assert line.split()[1:4] == [f"{last[name].median():.3g}" for name in ("exploitability", "original_exploitability", "kl_to_equilibrium")]
+        shown = [f"{last[name].median():.3g}" for name in ("exploitability", "original_exploitability", "kl_to_equilibrium")]
+        assert line.split()[1:4] == shown
 
     def test_keys_of_a_swept_member_may_be_set(self, here: Path) -> None:
         status, _, err = simlab("run", "-m", "env=blend,tournament", "env.actions=4", "steps=5")
@@ -260,12 +263,14 @@ class TestSweep:
     def test_a_swept_experiment(self, here: Path) -> None:
         folder = here / "study" / "experiment"
         folder.mkdir(parents=True)
-        (folder / "one.yaml").write_text("# @package _global_\ndefaults:\n  - override /env: blend\nenv:\n  intransitivity: 1.0\nsteps: 5\n")
-        (folder / "two.yaml").write_text("# @package _global_\ndefaults:\n  - override /env: tournament\nsteps: 6\n")
+        head = "# @package _global_\ndefaults:\n  - override /env: "
+        (folder / "one.yaml").write_text(f"{head}blend\nenv:\n  intransitivity: 1.0\nsteps: 5\n")
+        (folder / "two.yaml").write_text(f"{head}tournament\nsteps: 6\n")
         status, _, err = simlab("run", "-cd", "study", "-m", "experiment=one,two", "env.actions=4")
         assert (status, err) == (0, "")
         configs = [OmegaConf.create(read(path).metadata["config"]) for path in stored(here)]
-        assert sorted((config.steps, config.env.actions, config.env.get("intransitivity")) for config in configs) == [(5, 4, 1.0), (6, 4, None)]
+        found = sorted((config.steps, config.env.actions, config.env.get("intransitivity")) for config in configs)
+        assert found == [(5, 4, 1.0), (6, 4, None)]
 
 
 LAUNCHER = '''
