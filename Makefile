@@ -20,7 +20,7 @@ install = $(call with_uv,pip install --quiet --python $(BIN)/python $(1)) || \
 	$(BIN)/python -m pip install -qq --disable-pip-version-check $(1)
 
 .NOTPARALLEL:
-.PHONY: help verify test test-fast test-slow lint clean
+.PHONY: help verify test test-fast test-slow lint readme clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 18
@@ -42,6 +42,9 @@ lint: $(DEV) ## ruff check, ruff format --check, mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+readme: $(DEV) ## write the tables of README.md anew
+	@$(BIN)/python docs/readme.py
 
 clean: ## remove .venv, builds and caches
 	@rm -rf .venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

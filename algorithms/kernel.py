@@ -23,7 +23,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-PROX, GRADIENT, PAIRS, MIX = range(4)
+PROX, GRADIENT, PAIRS, RESPONSES, PROJECTION, MIX = range(6)
 EXPLOITABILITY, ORIGINAL_EXPLOITABILITY, KL_TO_EQUILIBRIUM, KL_TO_REFERENCE = range(4)
 OK, NONFINITE, DIVERGED = range(3)
 REFERENCE, START, EQUILIBRIUM = range(3)
@@ -44,6 +44,7 @@ class Table(NamedTuple):
     kind: NDArray  # (n,)
     to: NDArray  # (n,) slot
     base: NDArray  # (n,) slot
+    source: NDArray  # (n,) slot, or -1
     copied: NDArray  # (n,) slot, or -1
     samples: NDArray  # (n,)
     every: NDArray  # (n,)
@@ -83,7 +84,8 @@ class State(NamedTuple):
     before: NDArray  # (K, W)
     average: NDArray  # (2, K, W) log peak and factor of the running sum of probabilities
     look: NDArray  # (3, W) a sum, a peak, a measure
-    sums: NDArray  # (K,)
+    sums: NDArray  # (2, K) running sums of an opponent, of a source of pairs
+    tally: NDArray  # (2, samples) responses drawn, and their wins
 
 
 class Records(NamedTuple):
@@ -211,12 +213,12 @@ def duel_win_rates(block, state, slot):
     actions, lanes = state.move.shape
     query, iteration = state.counts[QUERY], state.counts[ITERATION]
     for w in range(lanes):
-        accumulate(state.probs, slot, w, state.sums)
+        accumulate(state.probs, slot, w, state.sums[0])
         for i in range(actions):
             wins = 0
             for draw in range(block.duels):
                 first, second = uniforms(block.streams[w], draw, i, query, iteration)
-                j = draw_action(state.sums, first)
+                j = draw_action(state.sums[0], first)
                 if second < block.labels[j, i, w] + 0.5:
                     wins += 1
             mean = wins / block.duels
@@ -286,21 +288,38 @@ def policy_gradient(state, base, rate):
 
 
 @njit(**_options)
+def judged(block, i, j, w, uniform):
+    """A label for i against j, debiased: drawn where feedback is sampled, expected where it is exact."""
+    chance = block.labels[j, i, w] + 0.5
+    if block.duels == 0:
+        return chance
+    won = 1.0 if uniform < chance else 0.0
+    return (won - block.assumed_flip) / (1.0 - 2.0 * block.assumed_flip)
+
+
+@njit(**_options)
+def opponent_slot(table, n, row):
+    """The one slot that a stage meets."""
+    rival = 0
+    for s in range(table.opponents.shape[2]):
+        if table.opponents[row, n, s] != 0.0:
+            rival = s
+    return rival
+
+
+@njit(**_options)
 def sampled_advantage(table, block, state, n, rival, draw, w):
     """One sampled pair: actions y and z, and the judged adv_y - adv_z."""
     row, query, iteration = state.counts[ROW], state.counts[QUERY], state.counts[ITERATION]
     first, second = uniforms(block.streams[w], draw, 0, query, iteration)
     third, fourth = uniforms(block.streams[w], draw, 1, query, iteration)
-    y, z = int(first * len(state.sums)), int(second * len(state.sums))
-    j = draw_action(state.sums, third)
-    win, lose = block.labels[j, y, w] + 0.5, block.labels[j, z, w] + 0.5
-    if block.duels > 0:
-        fifth, _ = uniforms(block.streams[w], draw, 2, query, iteration)
-        win = 1.0 if fourth < win else 0.0
-        lose = 1.0 if fifth < lose else 0.0
-        difference = (win - lose) / (1.0 - 2.0 * block.assumed_flip)
+    if table.source[n] >= 0:
+        y, z = draw_action(state.sums[1], first), draw_action(state.sums[1], second)
     else:
-        difference = win - lose
+        y, z = int(first * state.sums.shape[1]), int(second * state.sums.shape[1])
+    j = draw_action(state.sums[0], third)
+    fifth, _ = uniforms(block.streams[w], draw, 2, query, iteration)
+    difference = judged(block, y, j, w, fourth) - judged(block, z, j, w, fifth)
     difference *= table.opponents[row, n, rival]
     for s in range(table.anchors.shape[2]):
         if table.anchors[row, n, s] != 0.0:
@@ -310,24 +329,73 @@ def sampled_advantage(table, block, state, n, rival, draw, w):
 
 @njit(**_options)
 def pairs_step(table, block, state, n):
-    """state.move = theta_base + rate K/(2 samples) sum of (e_y - e_z)(adv_y - adv_z) over sampled pairs (y, z)."""
+    """state.move = theta_base + rate c/(2 samples) sum of (e_y - e_z)(adv_y - adv_z) over sampled pairs (y, z)."""
     actions, lanes = state.move.shape
-    row, rival = state.counts[ROW], 0
-    for s in range(state.known.shape[0]):
-        if table.opponents[row, n, s] != 0.0:
-            rival = s
-    step = table.rates[row, n] * actions / (2.0 * table.samples[n])
+    row = state.counts[ROW]
+    rival = opponent_slot(table, n, row)
+    source, scale = table.source[n], 1.0 if table.source[n] >= 0 else float(actions)
+    step = table.rates[row, n] * scale / (2.0 * table.samples[n])
     for i in range(actions):
         for w in range(lanes):
             state.move[i, w] = state.logs[table.base[n], i, w]
     for w in range(lanes):
-        accumulate(state.probs, rival, w, state.sums)
+        accumulate(state.probs, rival, w, state.sums[0])
+        if source >= 0:
+            accumulate(state.probs, source, w, state.sums[1])
         for draw in range(table.samples[n]):
             y, z, difference = sampled_advantage(table, block, state, n, rival, draw, w)
             state.move[y, w] += step * difference
             state.move[z, w] -= step * difference
     for count in (QUERY, QUERIES, GRADIENTS):
         state.counts[count] += 1
+
+
+@njit(**_options)
+def responses_step(table, block, state, n):
+    """state.move = theta_base + rate (mean win rate of a drawn action against the other draws - 1/2)."""
+    actions, lanes = state.move.shape
+    row, query, iteration = state.counts[ROW], state.counts[QUERY], state.counts[ITERATION]
+    samples, rival = table.samples[n], opponent_slot(table, n, row)
+    drawn, wins = state.tally[0], state.tally[1]
+    for w in range(lanes):
+        accumulate(state.probs, rival, w, state.sums[0])
+        for d in range(samples):
+            first, _ = uniforms(block.streams[w], d, 0, query, iteration)
+            drawn[d], wins[d] = draw_action(state.sums[0], first), 0.0
+        for d in range(samples):
+            for e in range(d):
+                label, _ = uniforms(block.streams[w], d, e + 1, query, iteration)
+                won = judged(block, int(drawn[d]), int(drawn[e]), w, label)
+                wins[d] += won
+                wins[e] += 1.0 - won
+        for i in range(actions):
+            count, total = 0, 0.0
+            for d in range(samples):
+                if drawn[d] == i:
+                    count += 1
+                    total += wins[d] / max(samples - 1, 1) if samples > 1 else 0.5
+            state.move[i, w] = state.logs[table.base[n], i, w]
+            if count > 0:
+                state.move[i, w] += table.rates[row, n] * (total / count - 0.5)
+    for count in (QUERY, QUERIES, GRADIENTS):
+        state.counts[count] += 1
+
+
+@njit(**_options)
+def projection_step(table, block, state, n):
+    """state.move = theta_base + rate (P q - S q), S_ij = sigmoid(theta_i - theta_j), both centred."""
+    actions, lanes = state.move.shape
+    row = state.counts[ROW]
+    rival, base = opponent_slot(table, n, row), table.base[n]
+    if not state.known[rival]:
+        ask(block, state, rival)
+    state.counts[GRADIENTS] += 1
+    for i in range(actions):
+        for w in range(lanes):
+            fitted = 0.0
+            for j in range(actions):
+                fitted += state.probs[rival, j, w] * 0.5 * np.tanh(0.5 * (state.logs[base, i, w] - state.logs[base, j, w]))
+            state.move[i, w] = state.logs[base, i, w] + table.rates[row, n] * (state.wins[rival, i, w] - fitted)
 
 
 @njit(**_options)
@@ -368,6 +436,10 @@ def run_stage(table, block, state, n):
         mix_step(table.opponents[state.counts[ROW], n], state)
     elif table.kind[n] == PAIRS:
         pairs_step(table, block, state, n)
+    elif table.kind[n] == RESPONSES:
+        responses_step(table, block, state, n)
+    elif table.kind[n] == PROJECTION:
+        projection_step(table, block, state, n)
     else:
         field_step(table, block, state, n)
     write_logits(state, to, state.move)

@@ -13,10 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from algorithms.online_ipo import OnlineIPO
-from algorithms.rate import require_rate
+from algorithms.online_ipo import policy_gradient
+from algorithms.rate import require_pairs, require_rate
 from algorithms.symbol import Symbol
-from algorithms.tableau import Tableau, gradient, prox
+from algorithms.tableau import Tableau, prox
 from envs.invalid import require
 
 
@@ -28,15 +28,18 @@ class NashMDPG:
     ----------
     rate : float > 0, a; None takes the default of `OnlineIPO` (a choice of this project, not certified)
     mixture : float in [0, 1], w, the weight of the reference in the opponent's logits
+    pairs : int >= 1, pairs sampled from the policy for each step; None takes exact expectations
     """
 
     rate: float | None = None
     mixture: float = 0.125
+    pairs: int | None = None
 
     target: ClassVar[str] = "regularised"
 
     def __post_init__(self) -> None:
         require_rate(self.rate)
+        require_pairs(self.pairs)
         number = isinstance(self.mixture, int | float) and not isinstance(self.mixture, bool)
         require(number and 0 <= self.mixture <= 1, "mixture", self.mixture, "a number in [0, 1]")
 
@@ -46,9 +49,6 @@ class NashMDPG:
         return cls(rate=learning_rate, mixture=beta)
 
     def tableau(self, beta: float, *, steps: int, actions: int) -> Tableau:
-        (default,) = OnlineIPO(self.rate).tableau(beta, steps=steps, actions=actions).stages
-        w, b = Symbol("w", self.mixture), Symbol("β", beta)
-        return Tableau(
-            prox("mixture", anchor={"policy": 1 - w, "reference": w}),
-            gradient("policy", opponent="mixture", anchor={"policy": -b, "reference": b}, rate=default.rate),
-        )
+        w = Symbol("w", self.mixture)
+        mixture = prox("mixture", anchor={"policy": 1 - w, "reference": w})
+        return Tableau(mixture, policy_gradient("mixture", self.rate, beta, self.pairs))

@@ -13,9 +13,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from algorithms.rate import regularised, require_rate
+from algorithms.rate import regularised, require_pairs, require_rate
 from algorithms.symbol import Symbol
-from algorithms.tableau import Tableau, gradient
+from algorithms.tableau import Stage, Tableau, gradient, pairs
+
+
+def policy_gradient(opponent: str, rate: float | None, beta: float, samples: int | None) -> Stage:
+    """theta + a p * (adv - <p, adv>), adv = P opponent - beta log(p / ref), exactly or from pairs drawn from the policy.
+
+    A rate of None takes 3 beta/(2 (beta^2 + 1/12)).
+    """
+    if rate is None:
+        regularised("online IPO", beta)
+        rate = 1.5 * beta / (beta**2 + 1 / 12)
+    a, b = Symbol("a", rate), Symbol("β", beta)
+    anchor = {"policy": -b, "reference": b}
+    if samples is None:
+        return gradient("policy", opponent=opponent, anchor=anchor, rate=a)
+    return pairs("policy", opponent=opponent, anchor=anchor, rate=a, samples=samples, source="policy")
 
 
 @dataclass(frozen=True)
@@ -26,14 +41,17 @@ class OnlineIPO:
     ----------
     rate : float > 0, a; None takes 3 beta/(2 (beta^2 + 1/12)), a quarter of the linear limit on rock-paper-scissors (a choice
         of this project: no step size is certified for this method)
+    pairs : int >= 1, pairs sampled from the policy for each step; None takes exact expectations
     """
 
     rate: float | None = None
+    pairs: int | None = None
 
     target: ClassVar[str] = "regularised"
 
     def __post_init__(self) -> None:
         require_rate(self.rate)
+        require_pairs(self.pairs)
 
     @classmethod
     def from_paper(cls, learning_rate: float, beta: float) -> OnlineIPO:
@@ -41,8 +59,4 @@ class OnlineIPO:
         return cls(rate=4.0 * learning_rate / beta)
 
     def tableau(self, beta: float, *, steps: int, actions: int) -> Tableau:
-        if self.rate is None:
-            regularised("online IPO", beta)
-        a = Symbol("a", 1.5 * beta / (beta**2 + 1 / 12) if self.rate is None else self.rate)
-        b = Symbol("β", beta)
-        return Tableau(gradient("policy", opponent="policy", anchor={"policy": -b, "reference": b}, rate=a))
+        return Tableau(policy_gradient("policy", self.rate, beta, self.pairs))

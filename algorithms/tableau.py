@@ -6,10 +6,15 @@ iteration the stages run in order:
     prox        log to  =  normalise( sum_s anchor[s] log s  +  rate P (sum_s opponent[s] s) )
     gradient    theta_to = theta_base + rate p * (adv - <p, adv>),  p = softmax theta_base,
                 adv = P (sum_s opponent[s] s) + sum_s anchor[s] log s
-    pairs       the same field adv, met by sampling: theta_to = theta_base + rate K/(2 n) sum over n uniform pairs (y, y') of
-                (e_y - e_y') (adv_y - adv_y'), where P q is replaced by one judged opponent y'' ~ q a pair; in expectation
-                over the pairs theta_base + rate (adv - mean adv). With base policy and anchor -beta log policy + beta log
-                reference that is a prox stage with pull rate * beta.
+    pairs       the same field adv, met by sampling: theta_to = theta_base + rate c/(2 n) sum over n pairs (y, y') of
+                (e_y - e_y') (adv_y - adv_y'), where P q is replaced by one judged opponent y'' ~ q a pair. Uniform pairs, c = K:
+                in expectation theta_base + rate (adv - mean adv), which with base policy and anchor -beta log policy + beta
+                log reference is a prox stage with pull rate * beta. Pairs from a slot p, c = 1: in expectation a gradient
+                stage, theta_base + rate p * (adv - <p, adv>).
+    responses   n actions drawn from one opponent slot, each judged against the others: theta_to = theta_base + rate (mean win
+                rate - 1/2) on the actions that were drawn
+    projection  theta_to = theta_base + rate (P q - S q), S_ij = sigmoid(theta_i - theta_j): repeated at rate 4 on one slot of scores, it
+                fits a Bradley-Terry model to P under q x q
     mix         to  =  sum_s opponent[s] s        in probability space
 
 `anchor` weighs log-probabilities (a geometric mixture), `opponent` weighs probabilities and may be negative except in a
@@ -29,13 +34,14 @@ from algorithms.symbol import Coefficient, Symbol, as_symbol
 from envs.invalid import require
 
 REFERENCE, POLICY = "reference", "policy"
-KINDS = ("prox", "gradient", "pairs", "mix")
+KINDS = ("prox", "gradient", "pairs", "responses", "projection", "mix")
+SAMPLED = ("pairs", "responses")
 Weights = Mapping[str, Coefficient]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One line of a tableau; use `prox`, `copy`, `gradient`, `pairs` and `mix` to write one.
+    """One line of a tableau; use the function named after its kind (or `copy`) to write one.
 
     Parameters
     ----------
@@ -44,8 +50,9 @@ class Stage:
     anchor : weights of log-probabilities, by slot
     opponent : weights of probabilities, by slot (in a mix: the mixture)
     rate : step on the win rates
-    base : slot whose logits a gradient or pairs stage moves; `to` when empty
-    samples : pairs drawn in a pairs stage
+    base : slot whose logits are moved, in all but prox and mix stages; `to` when empty
+    source : slot that a pairs stage draws its pairs from; uniform when empty
+    samples : pairs or responses drawn
     every : the stage runs in iterations every-1, 2 every-1, ... (counted from 0)
     """
 
@@ -55,14 +62,16 @@ class Stage:
     opponent: Weights = field(default_factory=dict)
     rate: Coefficient = 0.0
     base: str = ""
+    source: str = ""
     samples: int = 0
     every: int = 1
 
     def __post_init__(self) -> None:
         require(self.kind in KINDS, "kind", self.kind, f"one of {', '.join(KINDS)}")
         require(_counts(self.every), "every", self.every, "an integer >= 1")
-        require(self.kind != "pairs" or _counts(self.samples), "samples", self.samples, "an integer >= 1")
-        require(self.kind != "pairs" or len(self.opponent) == 1, "opponent", list(self.opponent), "one slot in a pairs stage")
+        require(self.kind not in SAMPLED or _counts(self.samples), "samples", self.samples, "an integer >= 1")
+        single = self.kind in ("prox", "gradient", "mix") or len(self.opponent) == 1
+        require(single, "opponent", list(self.opponent), f"one slot in a {self.kind} stage")
         object.__setattr__(self, "base", self.base or self.to)
 
     @property
@@ -86,7 +95,7 @@ class Stage:
     @property
     def slots(self) -> tuple[str, ...]:
         """Every slot that the stage reads or writes."""
-        return (self.to, self.base, *self.anchor, *self.opponent)
+        return (self.to, self.base, *([self.source] if self.source else []), *self.anchor, *self.opponent)
 
     def __str__(self) -> str:
         wins = _sum(self.opponent)
@@ -103,11 +112,14 @@ class Stage:
         field_ = " + ".join([wins, *(f"{as_symbol(weight)._at(1)} log {slot}" for slot, weight in self.anchor.items())])
         field_ = field_.replace("+ -", "- ")
         rate = as_symbol(self.rate)._at(1)
-        if self.kind == "gradient":
-            step = f"{rate} {self.base}∘(adv - <{self.base}, adv>)"
-        else:
-            step = f"{rate} K/{2 * self.samples} sum of {self.samples} sampled (e_y - e_y')(adv_y - adv_y')"
-        return f"θ_{self.to} = θ_{self.base} + {step},  adv = {field_}{condition}"
+        drawn = f"y, y' ~ {self.source or 'uniform'}"
+        step = {
+            "gradient": f"{rate} {self.base}∘(adv - <{self.base}, adv>),  adv = {field_}",
+            "pairs": f"{rate} {'' if self.source else 'K '}mean of {self.samples} (e_y - e_y')(adv_y - adv_y')/2, {drawn},  adv = {field_}",
+            "responses": f"{rate} (wins - 1/2) on {self.samples} responses from {next(iter(self.opponent), '')}",
+            "projection": f"{rate} ({wins} - σ(θ_{self.base}) {next(iter(self.opponent), '')})",
+        }[self.kind]
+        return f"θ_{self.to} = θ_{self.base} + {step}{condition}"
 
 
 def prox(to: str, *, anchor: Weights, opponent: str | Weights | None = None, rate: Coefficient = 0.0, every: int = 1) -> Stage:
@@ -125,9 +137,22 @@ def gradient(to: str, *, opponent: str | Weights, anchor: Weights, rate: Coeffic
     return Stage("gradient", to, anchor=dict(anchor), opponent=_weights(opponent), rate=rate, base=base, every=every)
 
 
-def pairs(to: str, *, opponent: str, anchor: Weights, rate: Coefficient, samples: int, base: str = "", every: int = 1) -> Stage:
-    """The stochastic online-IPO step from `samples` uniform pairs; only sampled actions move."""
-    return Stage("pairs", to, anchor=dict(anchor), opponent=_weights(opponent), rate=rate, base=base, samples=samples, every=every)
+def pairs(
+    to: str, *, opponent: str, anchor: Weights, rate: Coefficient, samples: int, base: str = "", source: str = "", every: int = 1
+) -> Stage:
+    """The stochastic online-IPO step from `samples` pairs, uniform or from a slot; only sampled actions move."""
+    slots = {"base": base, "source": source}
+    return Stage("pairs", to, anchor=dict(anchor), opponent=_weights(opponent), rate=rate, samples=samples, every=every, **slots)
+
+
+def responses(to: str, *, opponent: str, rate: Coefficient, samples: int, base: str = "", every: int = 1) -> Stage:
+    """theta_to = theta_base + rate (win rate among `samples` responses drawn from opponent - 1/2), on those drawn."""
+    return Stage("responses", to, opponent=_weights(opponent), rate=rate, samples=samples, base=base, every=every)
+
+
+def projection(to: str, *, opponent: str, rate: Coefficient, base: str = "", every: int = 1) -> Stage:
+    """theta_to = theta_base + rate (P q - sigmoid(theta_i - theta_j) q): a step towards Bradley-Terry scores."""
+    return Stage("projection", to, opponent=_weights(opponent), rate=rate, base=base, every=every)
 
 
 def mix(to: str, weight: Weights, *, every: int = 1) -> Stage:
@@ -210,7 +235,7 @@ class Tableau:
             spent = []
             for stage in self.stages:
                 new = set(stage.asks) - known
-                if stage.kind == "pairs":  # judges single actions: always a query, never a slot's win rates
+                if stage.kind in SAMPLED:  # judges single actions: always a query, never a slot's win rates
                     new = set(stage.asks)
                 else:
                     known |= new

@@ -245,7 +245,7 @@ def _run_block(plan: _Plan, games: list[Game], seeds: int, seed: int, starts: ND
     )
     _, actions, lanes = instances.fixed.shape
     records = _records(plan, tableau, actions, lanes)
-    kernel.run_block(_table(tableau), instances, _state(len(tableau.slots), actions, lanes), records)
+    kernel.run_block(_table(tableau), instances, _state(tableau, actions, lanes), records)
     return records
 
 
@@ -257,6 +257,7 @@ def _table(tableau: Tableau) -> kernel.Table:
         kind=np.array([KINDS.index(stage.kind) for stage in stages]),
         to=np.array([index[stage.to] for stage in stages]),
         base=np.array([index[stage.base] for stage in stages]),
+        source=np.array([index.get(stage.source, -1) for stage in stages]),
         copied=np.array([-1 if stage.copied is None else index[stage.copied] for stage in stages]),
         samples=np.array([stage.samples for stage in stages]),
         every=np.array([stage.every for stage in stages]),
@@ -298,7 +299,8 @@ def _lanes(arrays: list[NDArray]) -> NDArray:
     return np.ascontiguousarray(np.stack(arrays, axis=-1))
 
 
-def _state(slots: int, actions: int, lanes: int) -> kernel.State:
+def _state(tableau: Tableau, actions: int, lanes: int) -> kernel.State:
+    slots, samples = len(tableau.slots), max(stage.samples for stage in tableau.stages)
     policies, columns = (slots + 2, actions, lanes), (actions, lanes)
     average = np.zeros((2, *columns))
     average[0] = -np.inf
@@ -313,7 +315,8 @@ def _state(slots: int, actions: int, lanes: int) -> kernel.State:
         before=np.zeros(columns),
         average=average,
         look=np.zeros((3, lanes)),
-        sums=np.zeros(actions),
+        sums=np.zeros((2, actions)),
+        tally=np.zeros((2, samples)),
     )
 
 

@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import conf
+from algorithms.dno_prct import DNOPrct
 from algorithms.egpo import EGPO
 from algorithms.inpo import INPO
 from algorithms.magnetic import MagneticPO
@@ -205,6 +206,8 @@ def one_pass(tableau: Tableau) -> Tableau:
         ("winners_rise", "method", lambda rate: Mutant(SPPO(rate), each_stage(negated))),
         ("winners_rise", "method", lambda rate: OnlineMirrorDescent(0.5)),
         ("dno_regression", "method", SPPO),
+        ("sampled_sppo", "samples", 5),
+        ("dno_projection", "method", lambda rate: Mutant(DNOPrct(rate), one_pass)),
         ("noisy_egpo", "method", lambda rate: Mutant(EGPO(rate), each_stage(negated))),
     ],
 )
@@ -228,6 +231,7 @@ def test_noise_must_have_mean_zero(instances: list[Instance]) -> None:
         ("dno_converges", {"method": lambda rate: EGPO(0.1)}),
         ("label_flips_clean", {"flip": 0.0}),
         ("half_iterate_constant_one", {"constant": 2.0}),
+        ("sampled_sppo_few", {"samples": 50}),
         ("nash_md_pg_unbiased", {"method": lambda beta, pull: NashMDPG(mixture=0.0)}),
     ],
 )

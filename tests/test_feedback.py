@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from games import TEN, games, random_policy, uniform
 from hydra.utils import get_class, instantiate
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +21,6 @@ from envs.equilibrium import regularised_nash
 from envs.feedback import AnnotatorFlip, Duels, Exact, Flip, MarginFlip, SymmetricFlip, TargetedFlip
 from envs.game import Game
 from envs.invalid import Invalid
-from games import TEN, games, random_policy, uniform
 
 MEMBERS = sorted(path.stem for path in (Path(conf.__path__[0]) / "feedback").glob("*.yaml"))
 THREE = Game([[0.5, 0.9, 0.2], [0.1, 0.5, 0.7], [0.8, 0.3, 0.5]], np.log([0.2, 0.3, 0.5]), 0.2)

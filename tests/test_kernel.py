@@ -6,14 +6,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import games as shared
 import numpy as np
 import pytest
+from games import EVERY_KIND, FEEDBACKS, TEN, Given, bradley_terry, games, random_policy, rock_scissors_paper, run_of_every_kind, uniform
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-import games as shared
 import simlab
 from algorithms.dno import DNO
 from algorithms.egpo import EGPO
@@ -27,7 +28,6 @@ from envs.divergence import log_normalise
 from envs.equilibrium import regularised_nash
 from envs.feedback import Duels, Exact
 from envs.game import Game
-from games import EVERY_KIND, FEEDBACKS, TEN, Given, bradley_terry, games, random_policy, rock_scissors_paper, run_of_every_kind, uniform
 from simlab import metrics
 from simlab import run as run_module
 from simlab.run import AVERAGE, MEASURES, Method, Run

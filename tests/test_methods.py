@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from games import ROCK_SCISSORS_PAPER, TEN, games, random_policy, uniform
 from hydra.utils import get_class, instantiate
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +34,6 @@ from envs.divergence import log_normalise
 from envs.equilibrium import regularised_nash
 from envs.game import Game
 from envs.invalid import Invalid
-from games import ROCK_SCISSORS_PAPER, TEN, games, random_policy, uniform
 from simlab.run import Method
 
 MEMBERS = sorted(path.stem for path in (Path(conf.__path__[0]) / "algorithm").glob("*.yaml"))

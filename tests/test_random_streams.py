@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from games import Given, uniform
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -18,7 +19,6 @@ from algorithms.tableau import Tableau, prox
 from envs.divergence import log_normalise
 from envs.feedback import Duels
 from envs.game import Game
-from games import Given, uniform
 from simlab.run import Run, _stream
 
 ONES = 0xFFFFFFFF

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from games import random_policy, rock_scissors_paper, uniform
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import simlab
 from algorithms.egpo import EGPO
@@ -16,8 +18,7 @@ from algorithms.online_mirror_descent import OnlineMirrorDescent
 from algorithms.sppo import SPPO
 from algorithms.tableau import Tableau, copy
 from envs.feedback import Duels, Exact, TargetedFlip
-from envs.invalid import Invalid
-from games import random_policy, rock_scissors_paper, uniform
+from envs.invalid import Invalid, require
 from simlab.run import MEASURES, record_steps
 
 GAMES = [uniform(4, 0, 0.1), uniform(4, 1, 0.5), uniform(4, 2, 0.1)]
@@ -130,7 +131,7 @@ def test_a_list_is_recorded_exactly() -> None:
 # What is refused.
 
 
-def options(game: object = GAME, method: object = EGPO(), steps: object = 5, **others: object) -> Callable[[], object]:  # noqa: B008
+def options(game: object = GAME, method: object = EGPO(), steps: object = 5, **others: object) -> Callable[[], object]:
     return lambda: simlab.simulate(game, method, steps=steps, **others)
 
 
@@ -203,7 +204,15 @@ def test_a_bad_argument_is_refused_with_key_value_and_what_is_allowed(case: str)
     assert text == f"{refusal.value.key}={refusal.value.value}: must be {refusal.value.allowed}"
 
 
-@pytest.mark.parametrize("call", [options(steps=0), options(feedback=Duels(flip=TargetedFlip(0.1, [[0, 9]]))), options(threads=0)])
+class Particular:
+    """A flip that does not suit every game."""
+
+    def rates(self, preference: NDArray) -> float:
+        require(preference[0, 1] == GAME.preference[0, 1], "flip", "particular", "of another game")
+        return 0.1
+
+
+@pytest.mark.parametrize("call", [options(steps=0), options(game=GAMES, feedback=Exact(flip=Particular())), options(threads=0)])
 def test_a_refusal_comes_before_any_work(call: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
     def work(*_: object) -> None:
         raise AssertionError("the kernel was started")

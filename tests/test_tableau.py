@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from games import Given, bradley_terry, random_policy, rock_scissors_paper, tournament, uniform
 from numpy.typing import NDArray
 
 import simlab
@@ -19,7 +20,6 @@ from envs.divergence import log_normalise
 from envs.equilibrium import regularised_nash
 from envs.game import Game
 from envs.invalid import Invalid
-from games import Given, bradley_terry, random_policy, rock_scissors_paper, tournament, uniform
 from simlab.run import Method, Run
 
 GAME = uniform(4, 1, 0.2)
@@ -151,6 +151,17 @@ SPENT = {
     ),
 }
 
+SPENT["pairs judge anew what is known"] = (
+    Given(
+        Tableau(
+            prox("half", anchor=PULL, opponent="policy", rate=0.1),
+            pairs("policy", opponent="policy", anchor={}, rate=0.1, samples=2),
+        )
+    ),
+    2,
+    2,
+)
+
 
 @pytest.mark.parametrize("name", SPENT)
 def test_what_an_iteration_spends(name: str) -> None:
@@ -268,6 +279,12 @@ def test_a_prox_stage_with_negative_opponents_and_anchors() -> None:
     stage = prox("policy", anchor={"policy": 1.5, "reference": -0.5}, opponent={"policy": 2.0, "reference": -0.5}, rate=0.7)
     field = GAME.preference @ (2.0 * np.exp(BEGIN) - 0.5 * np.exp(GAME.log_reference))
     close(policies(Tableau(stage), 1)[1], log_normalise(1.5 * BEGIN - 0.5 * GAME.log_reference + 0.7 * field))
+
+
+def test_a_power_is_not_a_copy() -> None:
+    stages = Tableau(prox("warm", anchor={"policy": 0.5}), prox("policy", anchor={"warm": 3.0}))
+    assert [stage.copied for stage in stages.stages] == [None, None]
+    close(policies(stages, 1)[1], log_normalise(1.5 * BEGIN))
 
 
 def test_slots_start_at_the_start_and_the_reference_at_the_reference() -> None:
