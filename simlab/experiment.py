@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
-from algorithms.tableau import Tableau
+from algorithms.tableau import Stage, Tableau
 from envs.equilibrium import regularised_nash
 from envs.feedback import Exact
 from envs.game import Game
@@ -91,7 +91,7 @@ class Experiment:
     @cached_property
     def random(self) -> bool:
         """Whether seeds differ."""
-        sampled = any(stage.kind == "pairs" for stage in self.tableau.stages)
+        sampled = any(stage.samples for stage in self.tableau.stages)
         return self.world.varies or self.start.random or self.feedback.random or sampled
 
     @property
@@ -113,6 +113,7 @@ class Experiment:
             steps=self.steps,
             seeds=1 if self.world.varies else self.seeds,
             seed=self.config["seed"],
+            first_seed=range(len(self.games)) if self.world.varies else 0,
             start=self._starts(),
             feedback=self.feedback,
             record=self.record.tolist(),
@@ -123,11 +124,16 @@ class Experiment:
         return self._columns(run)
 
     def labels(self, queries: int) -> int | None:
-        """How many labels so many queries take: None where a query returns expected labels."""
-        if not self.feedback.random:
-            return None
-        samples = [stage.samples for stage in self.tableau.stages if stage.kind == "pairs"]
-        return queries * (2 * max(samples) if samples else self.games[0].actions * self.feedback.per_action)
+        """How many labels so many queries take; None where labels are expected ones, or queries differ."""
+        each = {self._labels(stage) for stage in self.tableau.stages if stage.asks}
+        return queries * each.pop() if self.feedback.random and len(each) == 1 else None
+
+    def _labels(self, stage: Stage) -> int:
+        if stage.kind == "pairs":
+            return 2 * stage.samples
+        if stage.kind == "responses":
+            return stage.samples * (stage.samples - 1) // 2
+        return self.games[0].actions * self.feedback.per_action
 
     def _starts(self) -> NDArray | None:
         """(games, seeds a game, K) log-probabilities."""
@@ -172,10 +178,9 @@ def _check_numbers(config: dict[str, Any]) -> None:
 
 
 def _require_effect(tableau: Tableau, feedback: Exact) -> None:
-    """Sampled pairs take two labels each, however many duels an action the feedback offers."""
-    sampled = any(stage.kind == "pairs" for stage in tableau.stages)
-    allowed = "1 where algorithm.pairs is given: it says how many labels"
-    require(not sampled or feedback.per_action <= 1, "per_action", feedback.per_action, allowed)
+    """A method that samples actions says itself how many labels it takes."""
+    sampled = any(stage.samples for stage in tableau.stages)
+    require(not sampled or feedback.per_action <= 1, "per_action", feedback.per_action, "1 for a method that samples actions itself")
 
 
 def _record(record: object, steps: int) -> NDArray:

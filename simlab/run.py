@@ -102,6 +102,7 @@ def simulate(
     steps: int,
     seeds: int = 1,
     seed: int = 0,
+    first_seed: int | Sequence[int] = 0,
     start: ArrayLike | None = None,
     feedback: Exact = Exact(),  # noqa: B008  (immutable)
     record: str | Iterable[int] = "log",
@@ -118,6 +119,7 @@ def simulate(
     steps : iterations, >= 1
     seeds : instances of each game, keyed by seed number; they differ by feedback (and start, where one per seed is given)
     seed : root of all random streams
+    first_seed : number of the first seed of every game, or one number a game (so that equal games need not share their draws)
     start : log-probabilities (K,) for all, (G, K) one a game, or (G, seeds, K); the game's reference when None
     feedback : `Exact()` or `Duels(...)`
     record : "every" (0, 1, ..., steps), "log" (about 20 a decade, 0 and steps included), or iterations
@@ -136,6 +138,7 @@ def simulate(
     """
     games = [game] if isinstance(game, Game) else list(game) if isinstance(game, Iterable) else []
     _check(games, steps, seeds, seed, measure)
+    streams = _streams(games, seeds, seed, first_seed)
     _check_others(games, feedback, slots, threads)
     starts, at = _starts(start, games, seeds), record_steps(record, steps)
     tableaus = {beta: method.tableau(beta, steps=steps, actions=games[0].actions) for beta in {game.beta for game in games}}
@@ -147,7 +150,7 @@ def simulate(
     plan = _Plan(method, feedback, at, tuple(slots), tuple(measure), tableaus, equilibria)
     blocks = list(_blocks(games, seeds, one_lane=any(tableau.residual_controlled for tableau in tableaus.values())))
     with ThreadPoolExecutor(threads or _processors()) as pool:
-        finished = list(pool.map(lambda block: _run_block(plan, games, seeds, seed, starts, block), blocks))
+        finished = list(pool.map(lambda block: _run_block(plan, games, seeds, streams, starts, block), blocks))
     return _gather(plan, len(games), seeds, blocks, finished)
 
 
@@ -229,17 +232,21 @@ def _blocks(games: list[Game], seeds: int, *, one_lane: bool) -> Iterable[NDArra
         yield from (members[at : at + lanes] for at in range(0, len(members), lanes))
 
 
-def _stream(seed: int, game: Game, number: int) -> np.uint64:
-    """The 64-bit key of an instance's random numbers: a hash of root seed, game and seed number."""
-    text = f"{seed}/{game.key}/{number}".encode()
-    return np.uint64(int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little"))
+def _streams(games: list[Game], seeds: int, seed: int, first_seed: int | Sequence[int]) -> NDArray:
+    """(G * seeds,) the 64-bit key of each instance's random numbers: a hash of root seed, game and seed number."""
+    firsts = [first_seed] * len(games) if isinstance(first_seed, int | np.integer) else list(first_seed)
+    whole = all(isinstance(first, int | np.integer) and not isinstance(first, bool) and first >= 0 for first in firsts)
+    require(whole and len(firsts) == len(games), "first_seed", first_seed, "an integer >= 0, or one for each game")
+    texts = [f"{seed}/{game.key}/{first + number}" for game, first in zip(games, firsts, strict=True) for number in range(seeds)]
+    hashes = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts]
+    return np.frombuffer(b"".join(hashes), dtype="<u8").astype(np.uint64)
 
 
-def _run_block(plan: _Plan, games: list[Game], seeds: int, seed: int, starts: NDArray, block: NDArray) -> kernel.Records:
+def _run_block(plan: _Plan, games: list[Game], seeds: int, streams: NDArray, starts: NDArray, block: NDArray) -> kernel.Records:
     members = [games[number // seeds] for number in block]
     tableau = plan.tableaus[members[0].beta]
     instances = kernel.Block(
-        streams=np.array([_stream(seed, game, number % seeds) for game, number in zip(members, block, strict=True)]),
+        streams=streams[block],
         **_policies(plan, members, [starts[number // seeds, number % seeds] for number in block]),
         **_feedback(plan, members),
     )

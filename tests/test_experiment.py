@@ -80,7 +80,6 @@ def test_rows_of_a_fixed_world_are_those_of_its_seeds(here: Path) -> None:
         assert np.array_equal(rows[rows.seed == seed].exploitability, run.measured["exploitability"][seed])
 
 
-@pytest.mark.xfail(reason="simulate gives the first instance of every game seed number 0", strict=True)
 def test_seeds_of_one_game_have_noise_of_their_own(here: Path) -> None:
     """A tournament of two actions is one of two games, so that many seeds draw the same."""
     rows = frame(here, "env=tournament", "env.actions=2", "feedback=duels", "seeds=32", "start=far", "start.spread=1e-6", "record=[1]")

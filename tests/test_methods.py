@@ -486,7 +486,7 @@ def test_spending_is_what_the_kernel_counts(name: str) -> None:
         np.testing.assert_array_equal(np.diff(run.queries[0])[1:], sum(query for _, query, _ in spent))
         np.testing.assert_array_equal(np.diff(run.gradients[0])[1:], sum(times * evaluated for times, _, evaluated in spent))
     else:
-        assert (np.diff(run.queries[0]) >= 2).all()
+        assert (np.diff(run.queries[0]) >= 1).all()
 
 
 def flat(tableau: Tableau) -> list[Loop]:

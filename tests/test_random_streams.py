@@ -19,7 +19,7 @@ from algorithms.tableau import Tableau, prox
 from envs.divergence import log_normalise
 from envs.feedback import Duels
 from envs.game import Game
-from simlab.run import Run, _stream
+from simlab.run import Run, _streams
 
 ONES = 0xFFFFFFFF
 KNOWN = {  # Philox 4x32-10 of Random123's kat_vectors: counter, key, answer
@@ -105,7 +105,7 @@ def test_one_step_along_another_coordinate_gives_other_draws(first: str) -> None
 def test_no_two_streams_begin_alike() -> None:
     """10^5 instances: ten root seeds, ten games, a thousand seeds."""
     games = [uniform(3, number) for number in range(10)]
-    streams = {_stream(seed, game, number) for seed in range(10) for game in games for number in range(1000)}
+    streams = {stream for seed in range(10) for stream in _streams(games, 1000, seed, 0)}
     assert len(streams) == 100_000
     assert len({uniforms(stream, 0, 0, 0, 0)[0] for stream in streams}) == 100_000
 
@@ -170,7 +170,7 @@ def test_a_run_is_reproduced_in_numpy_from_the_same_draws(feedback: Duels) -> No
     seeds, steps, eta, b = 5, 6, 0.8, GAME.beta
     run = simlab.simulate(GAME, EGPO(eta), steps=steps, seeds=seeds, seed=9, feedback=feedback, record="every")
     for number in range(seeds):
-        p, stream = GAME.log_reference, _stream(9, GAME, number)
+        p, stream = GAME.log_reference, _streams([GAME], 1, 9, number)[0]
         for t in range(steps):
             pull = (1 - eta * b) * p + eta * b * GAME.log_reference
             half = log_normalise(pull + eta * duelled(feedback, GAME.preference, p, stream, 0, t))

@@ -112,7 +112,11 @@ REFUSED = [
     ("run feedback.flip=[0.1]", "feedback.flip=[0.1]", "must be a rate in [0, 1/2)"),
     ("run feedback=duels feedback.assumed_flip=0.7", "feedback.assumed_flip=0.7", "must be a rate in [0, 1/2)"),
     ("run feedback=duels feedback.per_action=0", "feedback.per_action=0", "must be an integer >= 1"),
-    ("run feedback=duels feedback.per_action=2 algorithm.pairs=3", "feedback.per_action=2", "must be 1 where algorithm.pairs is given"),
+    (
+        "run feedback=duels feedback.per_action=2 algorithm.pairs=3",
+        "feedback.per_action=2",
+        "must be 1 for a method that samples actions itself",
+    ),
     ("run feedback=duels_margin feedback.flip.flip=0.7", "feedback.flip.flip=0.7", "must be a rate in [0, 1/2)"),
     ("run feedback=duels_margin feedback.flip.sharpness=0", "feedback.flip.sharpness=0", "must be a finite number > 0"),
     ("run feedback=duels_targeted 'feedback.flip.pairs=[[0,9]]'", "feedback.flip.pairs=[0,9]", "must be of actions below K=3"),

@@ -15,7 +15,7 @@ from algorithms.nash_mp import NashMP
 from algorithms.online_mirror_descent import OnlineMirrorDescent
 from algorithms.sppo import SPPO
 from algorithms.symbol import Symbol
-from algorithms.tableau import Loop, Stage, Tableau, copy, gradient, mix, pairs, prox
+from algorithms.tableau import Loop, Stage, Tableau, copy, gradient, mix, pairs, projection, prox, responses
 from envs.divergence import log_normalise
 from envs.equilibrium import regularised_nash
 from envs.game import Game
@@ -67,9 +67,14 @@ LINES = {
     "p ∝ p · exp(0.5 P (2 p - q))": prox("p", anchor={"p": 1}, opponent={"p": 2, "q": -1}, rate=0.5),
     "θ_p = θ_p + 0.3 p∘(adv - <p, adv>),  adv = P q - β log p + β log r": gradient("p", opponent="q", anchor={"p": -β, "r": β}, rate=0.3),
     "θ_p = θ_h + 0.3 h∘(adv - <h, adv>),  adv = P q": gradient("p", opponent="q", anchor={}, rate=0.3, base="h"),
-    "θ_p = θ_p + 0.3 K/8 sum of 4 sampled (e_y - e_y')(adv_y - adv_y'),  adv = P p": pairs(
+    "θ_p = θ_p + 0.3 K mean of 4 (e_y - e_y')(adv_y - adv_y')/2, y, y' ~ uniform,  adv = P p": pairs(
         "p", opponent="p", anchor={}, rate=0.3, samples=4
     ),
+    "θ_p = θ_p + 0.3 mean of 4 (e_y - e_y')(adv_y - adv_y')/2, y, y' ~ p,  adv = P q": pairs(
+        "p", opponent="q", anchor={}, rate=0.3, samples=4, source="p"
+    ),
+    "θ_p = θ_p + 0.3 (wins - 1/2) on 5 responses from q": responses("p", opponent="q", rate=0.3, samples=5),
+    "θ_s = θ_s + 4 (P p - σ(θ_s) p)": projection("s", opponent="p", rate=4.0),
 }
 
 
@@ -404,7 +409,7 @@ def test_only_sampled_actions_move() -> None:
 # What they refuse.
 
 REFUSED = {
-    "unknown kind": (lambda: Stage("jump", "policy"), "kind=jump", "one of prox, gradient, pairs, mix"),
+    "unknown kind": (lambda: Stage("jump", "policy"), "kind=jump", "one of prox, gradient, pairs, responses, projection, mix"),
     "every 0": (lambda: copy("a", "b", every=0), "every=0", "an integer >= 1"),
     "every 1.5": (lambda: copy("a", "b", every=1.5), "every=1.5", "an integer >= 1"),
     "every True": (lambda: copy("a", "b", every=True), "every=True", "an integer >= 1"),

@@ -44,7 +44,9 @@ def test_every_claim_that_applies_to_recorded_comparisons(capsys: pytest.Capture
     assert "do not apply" in out
 
 
-@pytest.mark.parametrize("world", [["env=blend", "seeds=2"], ["env=cyclic", "env.reference=random"], ["env=bradley_terry", "env.contexts=2"]])
+@pytest.mark.parametrize(
+    "world", [["env=blend", "seeds=2"], ["env=cyclic", "env.reference=random"], ["env=bradley_terry", "env.contexts=2"]]
+)
 def test_other_worlds(world: list[str]) -> None:
     assert main(["verify", "claim=EG-*,NMD-*,SPPO-*", *world]) == 0
 
