@@ -13,7 +13,6 @@ from functools import cache, reduce
 from operator import getitem
 from typing import NamedTuple
 
-import yaml  # type: ignore[import-untyped]
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -135,7 +134,6 @@ class _Composer:
         without_plus(override)
         loader = GlobalHydra.instance().config_loader()
         members = loader.get_group_options(group, config_name=self.request.command, overrides=self.hydra)
-        require(members, group, value, f"the name of a file in DIR/{group}/, with --config-dir DIR")
         if value not in members:
             raise Invalid(*written(override), f"one of {', '.join(members)}{catalogue.suggestion(str(value), members)}")
 
@@ -158,10 +156,6 @@ class _Composer:
             group, _, member = (error.missing_cfg_file or "").rpartition("/")
             members = list(error.options or [])
             raise Invalid(group, member, f"one of {', '.join(members)}{catalogue.suggestion(member, members)}") from None
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark
-            where = f"{mark.name} line {mark.line + 1}" if mark else "a configuration file"
-            raise Refused(f"{where}: must be valid YAML ({error.problem})") from None
         except CompactHydraException as error:
             reason = sentence(error.__cause__ or error)
             raise Refused(f"{' '.join([*self.hydra, *choices])}: must compose with conf/{self.request.command}.yaml ({reason})") from None

@@ -42,6 +42,8 @@ def explain(error: BaseException) -> str:
         return "interrupted"
     if isinstance(error, Invalid):
         return f"{error.key}={shown(error.value)}: must be {error.allowed}"
+    if mark := getattr(error, "problem_mark", None):
+        return f"{mark.name} line {mark.line + 1}: must be valid YAML ({getattr(error, 'problem', '')})"
     if isinstance(error, Refused) or _of_hydra(error):
         return sentence(error)
     if isinstance(error, OSError) and error.filename:
@@ -59,7 +61,7 @@ def status_of(error: BaseException) -> int:
 
 def is_expected(error: BaseException) -> bool:
     """Whether the user's words are at fault, so that no traceback helps."""
-    return isinstance(error, Invalid | Refused) or _of_hydra(error)
+    return isinstance(error, Invalid | Refused) or _of_hydra(error) or hasattr(error, "problem_mark")
 
 
 def sentence(error: BaseException) -> str:

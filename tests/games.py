@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 import simlab
-from algorithms.tableau import Loop, Tableau, copy, gradient, mix, pairs, prox
+from algorithms.tableau import Loop, Tableau, copy, gradient, mix, pairs, projection, prox, responses
 from envs.divergence import log_normalise
 from envs.feedback import Duels, Exact
 from envs.game import Game
@@ -89,35 +89,50 @@ EVERY_KIND = Given(
         prox("half", anchor={"policy": 0.9, "reference": 0.1}, opponent={"policy": 2.0, "average": -1.0}, rate=np.array([1.0, 0.5, 0.7])),
         Loop((gradient("half", opponent="half", anchor={"half": -0.1, "reference": 0.1}, rate=0.4),), times=2),
         pairs("policy", base="half", opponent="half", anchor={"half": -0.2, "reference": 0.2}, rate=0.3, samples=3),
+        pairs("policy", source="policy", opponent="reference", anchor={"policy": -0.2, "reference": 0.2}, rate=0.3, samples=2),
+        responses("policy", opponent="policy", rate=0.4, samples=4),
+        Loop((projection("scores", opponent="half", rate=4.0),), times=3),
+        prox("policy", anchor={"policy": 1.0, "scores": 0.1}),
         mix("average", {"average": 0.75, "policy": 0.25}, every=2),
         copy("last", "half", every=3),
     )
 )
-"""All four kinds, a copy, a loop, a schedule, a period, a negative opponent."""
+"""All kinds, a copy, loops, a schedule, a period, a negative opponent."""
 
+TO_A_RESIDUAL = Given(
+    Tableau(
+        Loop((prox("policy", anchor={"policy": 0.5, "reference": 0.1, "centre": 0.4}, opponent="policy", rate=1.0),), 99, 1e-3),
+        copy("centre", "policy"),
+    )
+)
+"""A loop that ends early."""
+
+METHODS = {"every kind": EVERY_KIND, "to a residual": TO_A_RESIDUAL}
 FEEDBACKS = {"exact": Exact(), "flipped": Exact(flip=0.2, assumed_flip=0.1), "duels": Duels(per_action=2, flip=0.1, assumed_flip=0.05)}
 
 
-def run_of_every_kind(feedback: str) -> Run:
+def small_run(method: str, feedback: str) -> Run:
+    """Two games, two seeds, all slots, all measures."""
     measure = [prefix + name for prefix in ("", "average_") for name in ("exploitability", "original_exploitability", "kl_to_equilibrium")]
     return simlab.simulate(
         [uniform(3, 7), rock_scissors_paper()],
-        EVERY_KIND,
+        METHODS[method],
         steps=6,
         seeds=2,
         seed=5,
         feedback=FEEDBACKS[feedback],
         record="every",
-        slots=["policy", "half", "average", "last"],
+        slots=["policy", *METHODS[method].stages.slots[2:]],
         measure=measure,
     )
 
 
-def save_run_of_every_kind(feedback: str, path: str) -> None:
-    """Write the numbers of `run_of_every_kind`, for a comparison between processes."""
-    run = run_of_every_kind(feedback)
-    np.savez(path, policy=run.log_policy, log_average=run.log_average, queries=run.queries, **run.log_slots, **run.measured)
+def save_small_run(method: str, feedback: str, path: str) -> None:
+    """Write the numbers of `small_run`, for a comparison between processes."""
+    run = small_run(method, feedback)
+    spent = {"queries": run.queries, "gradients": run.gradients}
+    np.savez(path, policy=run.log_policy, log_average=run.log_average, **spent, **run.log_slots, **run.measured)
 
 
 if __name__ == "__main__":
-    save_run_of_every_kind(*sys.argv[1:])
+    save_small_run(*sys.argv[1:])

@@ -146,9 +146,7 @@ class TestOneRun:
         assert set(read(stored(here)[0]).frame.seed) == {0}
         assert "already there" in simlab("run", *words, "steps=20").out
 
-    @pytest.mark.parametrize(
-        "words", [["env=blend"], ["start=far"], ["feedback=duels"], ["env.reference=random"], ["algorithm.pairs=2", "start=far"]]
-    )
+    @pytest.mark.parametrize("words", [["env=blend"], ["start=far"], ["feedback=duels"], ["env.reference=random"], ["algorithm.pairs=2"]])
     def test_where_something_is_random_every_seed_runs(self, words: list[str], here: Path) -> None:
         assert "run once" not in simlab("run", *words, "steps=20", "seeds=3").out
         frame = read(stored(here)[0]).frame

@@ -25,7 +25,7 @@ CELLS = {
     "start and duels": ["start=far", "feedback=duels", "feedback.per_action=3"],
     "contexts": ["env=blend", "env.contexts=3", "start=far"],
     "references": ["env.reference=random", "env.contexts=2"],
-    "pairs": ["algorithm.pairs=2", "start=far"],
+    "pairs": ["algorithm.pairs=2", "env.n=4"],
 }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import games as shared
 import numpy as np
 import pytest
-from games import EVERY_KIND, FEEDBACKS, TEN, Given, bradley_terry, games, random_policy, rock_scissors_paper, run_of_every_kind, uniform
+from games import EVERY_KIND, FEEDBACKS, TEN, Given, bradley_terry, games, random_policy, rock_scissors_paper, small_run, uniform
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from algorithms.nash_md import NashMD
 from algorithms.nash_mp import NashMP
 from algorithms.online_mirror_descent import OnlineMirrorDescent
 from algorithms.sppo import SPPO
-from algorithms.tableau import Tableau, pairs, prox
+from algorithms.tableau import KINDS, Tableau, pairs, prox, responses
 from envs.divergence import log_normalise
 from envs.equilibrium import regularised_nash
 from envs.feedback import Duels, Exact
@@ -43,25 +43,25 @@ def every(*arguments: object, **options: object) -> Run:
 # Compiled and interpreted.
 
 
-@pytest.mark.parametrize("feedback", FEEDBACKS)
-def test_compiled_equals_interpreted(feedback: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("method", "feedback"), [("every kind", feedback) for feedback in FEEDBACKS] + [("to a residual", "exact")])
+def test_compiled_equals_interpreted(method: str, feedback: str, tmp_path: Path) -> None:
     """Every kind of stage, loops, schedules and measures, in a process without numba's compiler."""
     paths = [str(ROOT), str(Path(shared.__file__).parent)]
     environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(paths)}
     written = tmp_path / "interpreted.npz"
-    subprocess.run([sys.executable, shared.__file__, feedback, str(written)], check=True, env=environment, cwd=ROOT)
-    shared.save_run_of_every_kind(feedback, str(tmp_path / "compiled.npz"))
+    subprocess.run([sys.executable, shared.__file__, method, feedback, str(written)], check=True, env=environment, cwd=ROOT)
+    shared.save_small_run(method, feedback, str(tmp_path / "compiled.npz"))
     compiled, interpreted = np.load(tmp_path / "compiled.npz"), np.load(written)
-    assert set(compiled.files) == set(interpreted.files) and len(compiled.files) == 12
+    assert set(compiled.files) == set(interpreted.files) >= {"policy", "log_average", "queries", "gradients", "average_exploitability"}
     for name in compiled.files:
         np.testing.assert_allclose(interpreted[name], compiled[name], rtol=1e-12, atol=1e-12, err_msg=name)
     assert np.ptp(compiled["policy"]) > 1
 
 
 @pytest.mark.parametrize("feedback", FEEDBACKS)
-def test_every_kind_of_stage_against_plain_numpy(feedback: str) -> None:
-    """What a stage's own row of the tableau says, met on the recorded policies: the half point's loop, the mix, the copy."""
-    run = run_of_every_kind(feedback)
+def test_stages_that_are_due_leave_their_mark(feedback: str) -> None:
+    """What a stage's own row of the tableau says, met on the recorded policies: the mix and the copy, when they are due."""
+    run = small_run("every kind", feedback)
     policy, average, half, last = run.log_policy, run.log_slots["average"], run.log_slots["half"], run.log_slots["last"]
     for t in range(1, 7):
         mixed = np.logaddexp(np.log(0.75) + average[:, t - 1], np.log(0.25) + policy[:, t])
@@ -80,7 +80,8 @@ SAMPLED_PAIRS = Given(
     )
 )
 NOISY = {"feedback": Duels(per_action=2, flip=0.1), "steps": 12, "seed": 4, "measure": ["duality_gap", "average_kl_to_equilibrium"]}
-METHODS = {"EGPO": EGPO(1.0), "pairs": SAMPLED_PAIRS, "inner loops": NashMP(0.5, inner=2)}
+RESPONSES = Given(Tableau(responses("policy", opponent="policy", rate=0.3, samples=4)))
+METHODS = {"EGPO": EGPO(1.0), "pairs": SAMPLED_PAIRS, "responses": RESPONSES, "inner loops": NashMP(0.5, inner=2)}
 
 
 def same(first: Run, second: Run, rows: NDArray | slice = slice(None)) -> None:
@@ -122,6 +123,14 @@ def test_the_order_of_games_changes_nothing(crowd: tuple[Method, Run]) -> None:
 def test_fewer_seeds_are_the_first_ones(crowd: tuple[Method, Run]) -> None:
     method, run = crowd
     same(every(CROWD, method, seeds=3, **NOISY), run, run.seed_index < 3)
+
+
+def test_seeds_may_be_counted_from_any_number(crowd: tuple[Method, Run]) -> None:
+    method, run = crowd
+    same(every(CROWD, method, seeds=4, first_seed=36, **NOISY), run, run.seed_index >= 36)
+    firsts = [0, 7, 7, 1, 39]
+    rows = np.array([40 * number + first for number, first in enumerate(firsts)])
+    same(every(CROWD, method, first_seed=firsts, **NOISY), run, rows)
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 7, 33, 200])
@@ -395,5 +404,5 @@ def test_a_constant_added_to_the_win_rates_changes_nothing(game: Game) -> None:
 
 
 def test_every_kind_is_every_kind() -> None:
-    assert {stage.kind for stage in EVERY_KIND.stages.stages} == {"prox", "gradient", "pairs", "mix"}
+    assert {stage.kind for stage in EVERY_KIND.stages.stages} == set(KINDS)
     assert any(stage.copied for stage in EVERY_KIND.stages.stages)

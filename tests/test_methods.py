@@ -18,6 +18,7 @@ import conf
 import simlab
 from algorithms.comal import COMAL
 from algorithms.dno import DNO
+from algorithms.dno_prct import DNOPrct
 from algorithms.egpo import EGPO
 from algorithms.inpo import INPO
 from algorithms.magnetic import MagneticPO
@@ -464,6 +465,14 @@ def test_policies_are_normalised(game: Game) -> None:
         run = simlab.simulate(game, method, steps=8, record="every")
         np.testing.assert_allclose(np.exp(run.log_policy).sum(axis=-1), 1.0, rtol=1e-14)
         np.testing.assert_allclose(np.exp(run.log_average).sum(axis=-1), 1.0, rtol=1e-14)
+
+
+def test_dno_prct_climbs_bradley_terry_scores() -> None:
+    """Where P is Bradley-Terry its projection is P, whatever the policy: every step adds eta times the scores."""
+    game = TEN["Bradley-Terry 5"]
+    scores = np.log(game.preference[:, 0] / game.preference[0])
+    expected = log_normalise(game.log_reference + 3 * 0.25 * scores)
+    np.testing.assert_allclose(final(game, DNOPrct.from_paper(4.0), 3), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", [OnlineMirrorDescent, EGPO, NashMD])

@@ -1,10 +1,11 @@
 """Counter-based random numbers: known answers, their distribution, and who shares which draw with whom."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
-from games import Given, uniform
+from games import Given, random_policy, uniform
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -15,9 +16,9 @@ from algorithms.egpo import EGPO
 from algorithms.kernel import accumulate, draw_action, philox, uniforms
 from algorithms.online_mirror_descent import OnlineMirrorDescent
 from algorithms.sppo import SPPO
-from algorithms.tableau import Tableau, prox
+from algorithms.tableau import Tableau, pairs, prox, responses
 from envs.divergence import log_normalise
-from envs.feedback import Duels
+from envs.feedback import Duels, Exact
 from envs.game import Game
 from simlab.run import Run, _streams
 
@@ -176,6 +177,74 @@ def test_a_run_is_reproduced_in_numpy_from_the_same_draws(feedback: Duels) -> No
             half = log_normalise(pull + eta * duelled(feedback, GAME.preference, p, stream, 0, t))
             p = log_normalise(pull + eta * duelled(feedback, GAME.preference, half, stream, 1, t))
             np.testing.assert_allclose(run.log_policy[number, t + 1], p, rtol=1e-13, atol=1e-13)
+
+
+def opponent_of(log_policy: NDArray, uniform_draw: float) -> int:
+    cumulative = np.cumsum(np.exp(log_policy))
+    return int(np.searchsorted(cumulative, uniform_draw * cumulative[-1], side="right"))
+
+
+def judged(feedback: Exact, labels: NDArray, uniform_draw: float) -> NDArray:
+    """A debiased label: of one duel, or its mean."""
+    return feedback.debiased(uniform_draw < labels if feedback.random else labels)
+
+
+def after_pairs(feedback: Exact, p: NDArray, stream: np.uint64, iteration: int, samples: int, from_policy: bool) -> NDArray:
+    labels, moved = feedback.labels(GAME), p.copy()
+    for draw in range(samples):
+        first, second = uniforms(stream, draw, 0, 0, iteration)
+        third, fourth = uniforms(stream, draw, 1, 0, iteration)
+        fifth, _ = uniforms(stream, draw, 2, 0, iteration)
+        y, z = (opponent_of(p, u) if from_policy else int(u * len(p)) for u in (first, second))
+        j = opponent_of(p, third)
+        gain = judged(feedback, labels[y, j], fourth) - judged(feedback, labels[z, j], fifth)
+        pull = GAME.beta * ((GAME.log_reference - p)[y] - (GAME.log_reference - p)[z])
+        step = 0.7 * (1 if from_policy else len(p)) / (2 * samples) * (gain + pull)
+        moved[y] += step
+        moved[z] -= step
+    return log_normalise(moved)
+
+
+def after_responses(feedback: Exact, p: NDArray, stream: np.uint64, iteration: int, samples: int) -> NDArray:
+    labels = feedback.labels(GAME)
+    drawn = [opponent_of(p, uniforms(stream, d, 0, 0, iteration)[0]) for d in range(samples)]
+    wins = np.zeros(samples)
+    for d in range(samples):
+        for e in range(d):
+            won = judged(feedback, labels[drawn[d], drawn[e]], uniforms(stream, d, e + 1, 0, iteration)[0])
+            wins[d] += won / (samples - 1)
+            wins[e] += (1 - won) / (samples - 1)
+    moved = p.copy()
+    for action in set(drawn):
+        moved[action] += 0.7 * (np.mean([win for win, of in zip(wins, drawn, strict=True) if of == action]) - 0.5)
+    return log_normalise(moved)
+
+
+PULL = {"policy": -GAME.beta, "reference": GAME.beta}
+SAMPLED = {
+    "uniform pairs": (
+        pairs("policy", opponent="policy", anchor=PULL, rate=0.7, samples=5),
+        partial(after_pairs, samples=5, from_policy=False),
+    ),
+    "pairs from the policy": (
+        pairs("policy", opponent="policy", source="policy", anchor=PULL, rate=0.7, samples=3),
+        partial(after_pairs, samples=3, from_policy=True),
+    ),
+    "responses": (responses("policy", opponent="policy", rate=0.7, samples=4), partial(after_responses, samples=4)),
+}
+
+
+@pytest.mark.parametrize("feedback", [Exact(), Exact(flip=0.2, assumed_flip=0.1), Duels(), Duels(flip=0.2, assumed_flip=0.1)], ids=str)
+@pytest.mark.parametrize("name", SAMPLED)
+def test_sampled_stages_are_reproduced_in_numpy_from_the_same_draws(name: str, feedback: Exact) -> None:
+    stage, step = SAMPLED[name]
+    start = random_policy(np.random.default_rng(1), GAME.actions)
+    run = simlab.simulate(GAME, Given(Tableau(stage)), steps=5, seeds=6, seed=3, start=start, feedback=feedback, record="every")
+    for number, stream in enumerate(_streams([GAME], 6, 3, 0)):
+        expected = start
+        for t in range(5):
+            expected = step(feedback, expected, stream, t)
+            np.testing.assert_allclose(run.log_policy[number, t + 1], expected, rtol=1e-12, atol=1e-12)
 
 
 def samples(

@@ -52,7 +52,7 @@ REFUSED = [
     ("run env=null", "env=null", "must be one of blend, bradley_terry, cyclic"),
     ("run env=[blend,cyclic]", "env=[blend,cyclic]", "must be one of blend, bradley_terry, cyclic"),
     ("run 'env={n:3}'", "env={n:3}", "must be one of blend, bradley_terry, cyclic"),
-    ("run experiment=mine", "experiment=mine", "must be the name of a file in DIR/experiment/, with --config-dir DIR"),
+    ("run experiment=mine", "experiment=mine", "must be one of "),
     ("run hydra/launcher=slurm", "hydra/launcher=slurm", "must be one of basic"),
     ("run hydra.nonsense=1", "hydra.nonsense=1", "must compose with conf/run.yaml (Key 'nonsense' not in 'HydraConf')"),
     # what must be given, and references
@@ -192,7 +192,8 @@ class TestExperimentFiles:
 
     def test_unknown_names_are_told_the_known(self, experiment: Path) -> None:
         experiment.write_text("# @package _global_\n")
-        assert "experiment=mien: must be one of mine (did you mean mine?)" in simlab("run", "-cd", ".", "experiment=mien").err
+        err = simlab("run", "-cd", ".", "experiment=mien").err
+        assert err.startswith("simlab: experiment=mien: must be one of ") and err.endswith("mine (did you mean mine?)\n")
 
     def test_a_world_of_ones_own_that_cannot_be_made(self, here: Path) -> None:
         (here / "env").mkdir()

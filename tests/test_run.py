@@ -150,6 +150,10 @@ REFUSED = {
     "seeds 2.0": (options(seeds=2.0), "seeds=2.0", "an integer >= 1"),
     "negative root": (options(seed=-1), "seed=-1", "an integer >= 0"),
     "root 0.5": (options(seed=0.5), "seed=0.5", "an integer >= 0"),
+    "negative first seed": (options(first_seed=-1), "first_seed=-1", "an integer >= 0, or one for each game"),
+    "first seed 0.5": (options(first_seed=0.5), "first_seed=0.5", "an integer >= 0, or one for each game"),
+    "first seed in words": (options(first_seed="one"), "first_seed=one", "an integer >= 0, or one for each game"),
+    "two first seeds": (options(first_seed=[0, 1]), "first_seed=[0, 1]", "an integer >= 0, or one for each game"),
     "unknown record": (options(record="all"), "record=all", "every, log, or a list of iterations"),
     "record a number": (options(record=5), "record=5", RECORD),
     "record nothing": (options(record=[]), "record=[]", RECORD),
@@ -212,7 +216,7 @@ class Particular:
         return 0.1
 
 
-@pytest.mark.parametrize("call", [options(steps=0), options(game=GAMES, feedback=Exact(flip=Particular())), options(threads=0)])
+@pytest.mark.parametrize("call", [options(steps=0), options(game=GAMES[:2], feedback=Exact(flip=Particular())), options(threads=0)])
 def test_a_refusal_comes_before_any_work(call: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
     def work(*_: object) -> None:
         raise AssertionError("the kernel was started")

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,18 @@ sys.exit(main(["run", "record=every", "steps=20000", "start=far", "store=kept"])
         assert status == 1
         assert err.count("\n") == 1 and "File too large" in err
         assert list((here / "kept").iterdir()) == []
+
+    def test_a_process_that_dies_while_it_writes_leaves_no_file_of_the_final_name(self, here: Path) -> None:
+        code = """
+import pathlib, resource, signal
+import numpy as np
+from simlab import store
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+store.write(pathlib.Path("run.parquet"), {"step": np.random.default_rng(0).integers(0, 2**60, 100_000)}, {"identity": ""})
+"""
+        assert python("-c", code, cwd=here).status == -signal.SIGXFSZ
+        assert not (here / "run.parquet").exists()
 
     def test_files_have_the_usual_rights(self, here: Path) -> None:
         (here / "usual").touch()
