@@ -64,7 +64,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 if __name__ == "__main__":
     parts = [
-        f"# Experiments\n\nMedians over ten games; a gap counts as reached below {GAP:g}. Written by `python docs/experiments.py FOLDER`."
+        f"# Experiments\n\nMedians over ten games; reached is a gap below {GAP:g}. Written by `python docs/experiments.py FOLDER`."
     ]
     for name, by in EXPERIMENTS.items():
         folder = Path(sys.argv[1]) / name

@@ -45,6 +45,7 @@ def manual(request: Request) -> str:
         _section("groups, GROUP=MEMBER", [(group, _members(group, groups[group])) for group in groups if group in catalogue.groups()]),
         _section("keys, KEY=VALUE", _explained(request.command)),
         *(_member(group, member) for group, member in chosen.items()),
+        _section("claims, claim=ID or a pattern, several with commas", _claims() if request.command == "verify" else []),
         _section("flags", [SWEEP, *FLAGS] if sweeps else FLAGS),
         _section("examples", EXAMPLES.get(request.command, [])),
     ]
@@ -67,6 +68,12 @@ def _members(group: str, default: tuple[str, str]) -> str:
 def _member(group: str, member: str) -> str:
     name = f"{group}/{member}"
     return _section(f"keys of {group}={member}. {catalogue.purpose(name).removesuffix('.')}", _explained(name, f"{group}."))
+
+
+def _claims() -> list[tuple[str, str]]:
+    from simlab.verification import claims  # imports the methods, which takes a second
+
+    return [(claim.id, claim.statement) for claim in sorted(claims().values(), key=lambda claim: claim.id)]
 
 
 def _explained(name: str, prefix: str = "") -> list[tuple[str, str]]:

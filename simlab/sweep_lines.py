@@ -29,7 +29,7 @@ class SweepLines:
     def __init__(self, plan: Plan, measures: Iterable[str]):
         taken = list(measures)
         self.plan = plan
-        self.measures = [name for name in HEADINGS if name in taken] or taken[: len(HEADINGS)]
+        self.measures = [*(name for name in HEADINGS if name in taken), *(name for name in taken if name not in HEADINGS)][: len(HEADINGS)]
         self.values = [_values(job.overrides, plan.varies) for job in plan.jobs]
         ends = [key.rpartition(".")[2] for key in plan.varies]
         self.keys = [end if ends.count(end) == 1 else key for key, end in zip(plan.varies, ends, strict=True)]

@@ -12,6 +12,9 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 import simlab as package
+from simlab.configuration import plan
+from simlab.experiment import Experiment
+from simlab.request import parse
 from simlab.store import read
 
 MEMBERS = sorted(f"{path.parent.name}/{path.stem}" for path in (ROOT / "conf").glob("*/*.yaml"))
@@ -201,6 +204,12 @@ class TestMeasures:
     def test_recorded_iterations(self, record: str, expected: list[int], here: Path) -> None:
         assert simlab("run", "steps=4", f"record={record}").status == 0
         assert list(read(stored(here)[0]).frame.step) == expected
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "conf/experiment").glob("*.yaml")))
+def test_an_experiment_that_is_shipped_can_run(name: str) -> None:
+    for job in plan(parse("run", [f"experiment={name}"])).jobs:
+        assert Experiment.from_config(job.config).measure
 
 
 class TestSweep:

@@ -80,7 +80,9 @@ def test_rows_of_a_fixed_world_are_those_of_its_seeds(here: Path) -> None:
         assert np.array_equal(rows[rows.seed == seed].exploitability, run.measured["exploitability"][seed])
 
 
-def test_seeds_of_one_game_have_noise_of_their_own(here: Path) -> None:
+def test_seeds_and_contexts_of_one_game_have_noise_of_their_own(here: Path) -> None:
     """A tournament of two actions is one of two games, so that many seeds draw the same."""
-    rows = frame(here, "env=tournament", "env.actions=2", "feedback=duels", "seeds=32", "start=far", "start.spread=1e-6", "record=[1]")
-    assert rows.exploitability.round(4).nunique() > 2
+    words = ["env=tournament", "env.actions=2", "feedback=duels", "start=far", "start.spread=1e-6", "record=[20]"]
+    for seeds, contexts in ((32, 1), (1, 32)):
+        rows = frame(here, *words, f"seeds={seeds}", f"env.contexts={contexts}")
+        assert rows.exploitability.round(4).nunique() > 4

@@ -193,7 +193,7 @@ class TestExperimentFiles:
     def test_unknown_names_are_told_the_known(self, experiment: Path) -> None:
         experiment.write_text("# @package _global_\n")
         err = simlab("run", "-cd", ".", "experiment=mien").err
-        assert err.startswith("simlab: experiment=mien: must be one of ") and err.endswith("mine (did you mean mine?)\n")
+        assert err.startswith("simlab: experiment=mien: must be one of ") and err.endswith("(did you mean mine?)\n")
 
     def test_a_world_of_ones_own_that_cannot_be_made(self, here: Path) -> None:
         (here / "env").mkdir()

@@ -86,3 +86,10 @@ def test_refusals(words: list[str], expected: str, capsys: pytest.CaptureFixture
     assert captured.out == ""
     assert captured.err.startswith(f"simlab: {expected}")
     assert captured.err.count("\n") == 1
+
+
+def test_help_lists_every_claim(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "--help"]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    for claim in claims().values():
+        assert f"{claim.id} {' '.join(claim.statement.split())}" in words
