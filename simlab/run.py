@@ -234,7 +234,7 @@ def _blocks(games: list[Game], seeds: int, *, one_lane: bool) -> Iterable[NDArra
 
 def _streams(games: list[Game], seeds: int, seed: int, first_seed: int | Sequence[int]) -> NDArray:
     """(G * seeds,) the 64-bit key of each instance's random numbers: a hash of root seed, game and seed number."""
-    firsts = [first_seed] * len(games) if isinstance(first_seed, int | np.integer) else list(first_seed) if isinstance(first_seed, Iterable) else []
+    firsts = list(first_seed) if isinstance(first_seed, Iterable) else [first_seed] * len(games)
     whole = all(isinstance(first, int | np.integer) and not isinstance(first, bool) and first >= 0 for first in firsts)
     require(whole and len(firsts) == len(games), "first_seed", first_seed, "an integer >= 0, or one for each game")
     texts = [f"{seed}/{game.key}/{first + number}" for game, first in zip(games, firsts, strict=True) for number in range(seeds)]

@@ -73,7 +73,8 @@ def test_rows_of_a_random_world_are_those_of_its_games(here: Path) -> None:
 
 
 def test_rows_of_a_fixed_world_are_those_of_its_seeds(here: Path) -> None:
-    rows = frame(here, "env.win=0.8", "feedback=duels", "feedback.per_action=2", "feedback.flip=0.1", "seeds=3", "seed=7")
+    words = ["env.win=0.8", "start=reference", "feedback=duels", "feedback.per_action=2", "feedback.flip=0.1", "seeds=3", "seed=7"]
+    rows = frame(here, *words)
     (game,) = instantiate(OmegaConf.load(CONF / "env/cyclic.yaml"), win=0.8).games(0.1, seed=7, index=0)
     run = package.simulate(game, EGPO(), steps=30, seeds=3, seed=7, feedback=Duels(per_action=2, flip=0.1), measure=["exploitability"])
     for seed in range(3):

@@ -43,7 +43,7 @@ REFUSED = [
     ("run beta.x=1", "beta.x=1", "must be a key of simlab run"),
     ("run env.n.x=1", "env.n.x=1", "must be a key of env=cyclic"),
     ("run env._target_=os.getcwd", "env._target_=os.getcwd", "must be a key of env=cyclic"),
-    ("run start.spread=3", "start.spread=3", "must be a key of start=reference: it has none"),
+    ("run start=reference start.spread=3", "start.spread=3", "must be a key of start=reference: it has none"),
     ("run algorithm.inner=3", "algorithm.inner=3", "must be a key of algorithm=egpo: rate, pairs"),
     ("run feedback.per_action=2", "feedback.per_action=2", "must be a key of feedback=exact: flip, assumed_flip"),
     ("run feedback=duels_margin feedback.flip=0.2", "feedback.flip=0.2", "must be set by its keys feedback.flip.flip, "),

@@ -180,7 +180,7 @@ class TestName:
         ],
     )
     def test_what_decides_no_number_does_not_change_it(self, words: list[str]) -> None:
-        assert name(*words) == name()
+        assert name("start=reference", *words) == name("start=reference")
 
     def test_what_decides_numbers_changes_it(self) -> None:
         changed = [
@@ -196,7 +196,7 @@ class TestName:
             ["feedback=duels", "seed=1"],
             ["feedback=duels", "seeds=2"],
             ["feedback=duels", "feedback.per_action=2"],
-            ["start=far"],
+            ["start=reference"],
             ["start=far", "start.spread=2"],
             ["beta=0.2"],
             ["beta=0"],
