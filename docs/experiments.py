@@ -63,9 +63,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
-    parts = [
-        f"# Experiments\n\nMedians over ten games; reached is a gap below {GAP:g}. Written by `python docs/experiments.py FOLDER`."
-    ]
+    parts = [f"# Experiments\n\nMedians over ten games; reached is a gap below {GAP:g}. Written by `python docs/experiments.py FOLDER`."]
     for name, by in EXPERIMENTS.items():
         folder = Path(sys.argv[1]) / name
         if main(["run", f"experiment={name}", f"store={folder}"]) not in (0, 1):

@@ -22,7 +22,8 @@ from envs.invalid import Invalid, require
 from envs.start import Start
 from envs.world import World
 from simlab.members import blaming, make
-from simlab.run import AVERAGE, MEASURES, Method, Run, record_steps, simulate
+from simlab.packing import AVERAGE, MEASURES
+from simlab.run import Method, Run, record_steps, simulate
 
 DEFAULT_MEASURES = ("exploitability", "original_exploitability", "kl_to_equilibrium")
 NEEDS_BETA = "kl_to_equilibrium"

@@ -1,4 +1,4 @@
-"""Runs a method's tableau on games: packs instances into blocks, hands them to the kernel, unpacks the records."""
+"""Runs a method's tableau on games: checks, cuts the instances into blocks, runs these on threads, gathers the records."""
 
 from __future__ import annotations
 
@@ -7,30 +7,20 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from algorithms import kernel
-from algorithms.tableau import KINDS, POLICY, Tableau
+from algorithms.kernel import Records
+from algorithms.tableau import POLICY, Tableau
 from envs.divergence import log_normalise
 from envs.equilibrium import regularised_nash
 from envs.feedback import Exact
 from envs.game import Game
 from envs.invalid import Invalid, require
+from simlab.packing import AVERAGE, MEASURES, Plan, run_block
 
-MEASURES = {
-    "exploitability": (kernel.EXPLOITABILITY, 1.0),
-    "duality_gap": (kernel.EXPLOITABILITY, 2.0),
-    "original_exploitability": (kernel.ORIGINAL_EXPLOITABILITY, 1.0),
-    "original_duality_gap": (kernel.ORIGINAL_EXPLOITABILITY, 2.0),
-    "kl_to_equilibrium": (kernel.KL_TO_EQUILIBRIUM, 1.0),
-    "kl_to_reference": (kernel.KL_TO_REFERENCE, 1.0),
-}
-"""What the kernel can measure, of the returned policy or (with the prefix `average_`) of the average policy."""
-
-AVERAGE = "average_"
 STATUS = np.array(["ok", "nonfinite", "diverged"])
 
 
@@ -76,23 +66,6 @@ class Run:
     status_step: NDArray
     game_index: NDArray
     seed_index: NDArray
-
-
-@dataclass(frozen=True, eq=False)
-class _Plan:
-    """What every block of a run shares."""
-
-    method: Method
-    feedback: Exact
-    steps: NDArray
-    slots: tuple[str, ...]
-    measure: tuple[str, ...]
-    tableaus: dict[float, Tableau]
-    equilibria: dict[int, NDArray]
-
-    @property
-    def with_average(self) -> bool:
-        return POLICY in self.slots or any(name.startswith(AVERAGE) for name in self.measure)
 
 
 def simulate(
@@ -147,10 +120,10 @@ def simulate(
         require(slot in known, "slots", slot, f"a slot of {type(method).__name__}: {', '.join(known)}")
     wanted = any("kl_to_equilibrium" in name for name in measure)
     equilibria = {id(game): regularised_nash(game) for game in games} if wanted else {}
-    plan = _Plan(method, feedback, at, tuple(slots), tuple(measure), tableaus, equilibria)
+    plan = Plan(method.target, feedback, at, tuple(slots), tuple(measure), tableaus, equilibria)
     blocks = list(_blocks(games, seeds, one_lane=any(tableau.residual_controlled for tableau in tableaus.values())))
     with ThreadPoolExecutor(threads or _processors()) as pool:
-        finished = list(pool.map(lambda block: _run_block(plan, games, seeds, streams, starts, block), blocks))
+        finished = list(pool.map(lambda block: run_block(plan, games, seeds, streams, starts, block), blocks))
     return _gather(plan, len(games), seeds, blocks, finished)
 
 
@@ -242,111 +215,7 @@ def _streams(games: list[Game], seeds: int, seed: int, first_seed: int | Sequenc
     return np.frombuffer(b"".join(hashes), dtype="<u8").astype(np.uint64)
 
 
-def _run_block(plan: _Plan, games: list[Game], seeds: int, streams: NDArray, starts: NDArray, block: NDArray) -> kernel.Records:
-    members = [games[number // seeds] for number in block]
-    tableau = plan.tableaus[members[0].beta]
-    instances = kernel.Block(
-        streams=streams[block],
-        **_policies(plan, members, [starts[number // seeds, number % seeds] for number in block]),
-        **_feedback(plan, members),
-    )
-    _, actions, lanes = instances.fixed.shape
-    records = _records(plan, tableau, actions, lanes)
-    kernel.run_block(_table(tableau), instances, _state(tableau, actions, lanes), records)
-    return records
-
-
-def _table(tableau: Tableau) -> kernel.Table:
-    index = {slot: number for number, slot in enumerate(tableau.slots)}
-    stages = tableau.stages
-    ends = np.cumsum([len(loop.stages) for loop in tableau.loops])
-    return kernel.Table(
-        kind=np.array([KINDS.index(stage.kind) for stage in stages]),
-        to=np.array([index[stage.to] for stage in stages]),
-        base=np.array([index[stage.base] for stage in stages]),
-        source=np.array([index.get(stage.source, -1) for stage in stages]),
-        copied=np.array([-1 if stage.copied is None else index[stage.copied] for stage in stages]),
-        samples=np.array([stage.samples for stage in stages]),
-        every=np.array([stage.every for stage in stages]),
-        loops=np.array([(end - len(loop.stages), end, loop.times) for loop, end in zip(tableau.loops, ends, strict=True)]),
-        tolerances=np.array([loop.tolerance for loop in tableau.loops]),
-        anchors=tableau.weights("anchor"),
-        opponents=tableau.weights("opponent"),
-        rates=tableau.rates(),
-        returned=index[tableau.returns],
-    )
-
-
-def _policies(plan: _Plan, games: list[Game], starts: list[NDArray]) -> dict[str, Any]:
-    references = [game.log_reference for game in games]
-    equilibria = [plan.equilibria[id(game)] for game in games] if plan.equilibria else references
-    fixed = np.stack([_lanes(references), _lanes(starts), _lanes(equilibria)])
-    beta, regularised = games[0].beta, plan.method.target == "regularised"
-    return {
-        "fixed": fixed,
-        "fixed_probs": np.exp(fixed),
-        "beta": beta,
-        "watched_beta": beta if regularised else 0.0,
-        "watch_equilibrium": bool(plan.equilibria) and regularised,
-    }
-
-
-def _feedback(plan: _Plan, games: list[Game]) -> dict[str, Any]:
-    feedback = plan.feedback
-    labels = [feedback.labels(game) if feedback.random else feedback.debiased(feedback.labels(game)) for game in games]
-    return {
-        "advantage": _lanes([game.preference.T - 0.5 for game in games]),
-        "labels": _lanes([matrix.T - 0.5 for matrix in labels]),
-        "duels": feedback.per_action,
-        "assumed_flip": float(feedback.assumed_flip),
-    }
-
-
-def _lanes(arrays: list[NDArray]) -> NDArray:
-    return np.ascontiguousarray(np.stack(arrays, axis=-1))
-
-
-def _state(tableau: Tableau, actions: int, lanes: int) -> kernel.State:
-    slots, samples = len(tableau.slots), max(stage.samples for stage in tableau.stages)
-    policies, columns = (slots + 2, actions, lanes), (actions, lanes)
-    average = np.zeros((2, *columns))
-    average[0] = -np.inf
-    return kernel.State(
-        logs=np.zeros(policies),
-        probs=np.zeros(policies),
-        wins=np.zeros(policies),
-        known=np.zeros(slots, dtype=np.bool_),
-        counts=np.zeros(5, dtype=np.int64),
-        move=np.zeros(columns),
-        field=np.zeros(columns),
-        before=np.zeros(columns),
-        average=average,
-        look=np.zeros((3, lanes)),
-        sums=np.zeros((2, actions)),
-        tally=np.zeros((2, samples)),
-    )
-
-
-def _records(plan: _Plan, tableau: Tableau, actions: int, lanes: int) -> kernel.Records:
-    at, average = len(plan.steps), len(tableau.slots)
-    kept = [tableau.slots.index(tableau.returns if slot == POLICY else slot) for slot in plan.slots]
-    if POLICY in plan.slots:
-        kept.append(average)
-    codes = [(MEASURES[name.removeprefix(AVERAGE)][0], int(name.startswith(AVERAGE))) for name in plan.measure]
-    return kernel.Records(
-        steps=plan.steps,
-        slots=np.array(kept, dtype=np.int64),
-        measures=np.array(codes, dtype=np.int64).reshape(len(codes), 2),
-        with_average=plan.with_average,
-        logs=np.zeros((len(kept), at, actions, lanes)),
-        measured=np.zeros((len(codes), at, lanes)),
-        spent=np.zeros((at, 2), dtype=np.int64),
-        status=np.zeros(lanes, dtype=np.int64),
-        status_step=np.full(lanes, -1),
-    )
-
-
-def _gather(plan: _Plan, games: int, seeds: int, blocks: list[NDArray], finished: list[kernel.Records]) -> Run:
+def _gather(plan: Plan, games: int, seeds: int, blocks: list[NDArray], finished: list[Records]) -> Run:
     order = np.argsort(np.concatenate(blocks))
 
     def join(arrays: Iterable[NDArray]) -> NDArray:

@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import pytest
-
 from command import simlab
+
 from simlab.catalogue import CONF
 
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
-SWEPT = {"egpo_simulation_nash_md": ["algorithm.opponent_pull=1.0,0.5"], "nash_mp_dimension": ["algorithm=nash_mp,nash_md", "env.actions=3,5"]}
+SWEPT = {
+    "egpo_simulation_nash_md": ["algorithm.opponent_pull=1.0,0.5"],
+    "nash_mp_dimension": ["algorithm=nash_mp,nash_md", "env.actions=3,5"],
+}
 RUNS = {"nash_mp_dimension": 4}
 
 

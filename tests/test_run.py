@@ -19,7 +19,8 @@ from algorithms.sppo import SPPO
 from algorithms.tableau import Tableau, copy
 from envs.feedback import Duels, Exact, TargetedFlip
 from envs.invalid import Invalid, require
-from simlab.run import MEASURES, record_steps
+from simlab.packing import MEASURES
+from simlab.run import record_steps
 
 GAMES = [uniform(4, 0, 0.1), uniform(4, 1, 0.5), uniform(4, 2, 0.1)]
 GAME = GAMES[0]
