@@ -6,6 +6,7 @@ that says whether that draw depends on `rng`. This file turns it into games.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -19,7 +20,7 @@ from envs.invalid import Invalid, require
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
+class World(ABC):
     """A source of games.
 
     Parameters
@@ -47,9 +48,9 @@ class World:
         """Whether games drawn with different seeds differ."""
         return self.random or self.reference == "random"
 
+    @abstractmethod
     def preference(self, rng: np.random.Generator) -> NDArray:
         """Draw one (K, K) preference matrix."""
-        raise NotImplementedError(f"{type(self).__name__} has no preference(rng)")
 
     def games(self, beta: float, *, seed: int = 0, index: int = 0) -> list[Game]:
         """The games (one a context) of seed number `index` under the root `seed`; the same whatever else is drawn."""

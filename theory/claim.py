@@ -10,6 +10,7 @@ for an upper bound the quantity over its bound, for a lower bound the reverse, f
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -107,7 +108,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Claim:
+class Claim(ABC):
     """A statement of the literature, or derived here, in checkable form.
 
     Parameters
@@ -139,9 +140,9 @@ class Claim:
         """Whether the statement speaks of this instance."""
         return instance.game.beta > 0
 
+    @abstractmethod
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         """Measure the statement on instances it applies to."""
-        raise NotImplementedError(f"{type(self).__name__} has no findings(instances)")
 
 
 def judge(claim: Claim, instances: Iterable[Instance]) -> Verdict:

@@ -13,6 +13,7 @@ KL(p | p*) + KL(p* | p) = <p - p*, log p - log p*> in GT-4's form.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -54,9 +55,9 @@ class ExtragradientIterates(Claim):
             with np.errstate(all="ignore"):
                 yield from gather(batch, *self.ratios(batch, run), run)
 
+    @abstractmethod
     def ratios(self, batch: Sequence[Instance], run: Run) -> tuple[NDArray, NDArray]:
         """(N, ...) measured / claimed, and where it counts."""
-        raise NotImplementedError(f"{type(self).__name__} has no ratios(batch, run)")
 
 
 def _decay(batch: Sequence[Instance]) -> tuple[float, float, float]:
