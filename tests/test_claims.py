@@ -258,15 +258,17 @@ def test_one_instance_refutes_a_claim_and_nan_never_passes() -> None:
         kind = "final"
 
         def findings(self, instances):
-            return [Finding("a", 0.5), Finding("b", float(self.source)), Finding("c", None)]
+            return [*(Finding("some", float(ratio)) for ratio in self.source.split()), Finding("vacuous", None)]
 
-    def outcome(ratio: str, sense: str = "upper") -> str:
-        return judge(Given(id="x", provenance="derived", statement="", source=ratio, sense=sense), [at]).outcome
+    def outcome(ratios: str, sense: str = "upper") -> str:
+        return judge(Given(id="x", provenance="derived", statement="", source=ratios, sense=sense), [at]).outcome
 
     at = standard_instances()[0]
-    assert outcome("0.9") == "holds"
-    assert outcome("1.1") == outcome("nan") == outcome("inf") == "violated"
-    assert outcome("1.1", "predicted to fail") == "holds"
+    assert outcome("0.5 0.9") == "holds"
+    assert outcome("0.5 1.1") == outcome("0.5 nan") == outcome("inf") == "violated"
+    assert outcome("2.0 1.1", "predicted to fail") == "violated"
+    assert outcome("2.0 0.9", "predicted to fail") == outcome("2.0 nan", "predicted to fail") == "holds"
+    assert outcome("") == "inconclusive"
 
 
 def test_standard_instances_hold_what_wrong_methods_fail_on(instances: list[Instance]) -> None:

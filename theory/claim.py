@@ -159,7 +159,8 @@ def judge(claim: Claim, instances: Iterable[Instance]) -> Verdict:
     if not counted:
         outcome, worst, closest = ("inconclusive" if subjects else "does not apply"), float("nan"), ""
     else:
-        ratios = [(np.inf if np.isnan(ratio) else float(ratio), name) for ratio, name in counted]
+        unknown = 0.0 if claim.predicted_to_fail else np.inf  # what was not measured never confirms
+        ratios = [(unknown if np.isnan(ratio) else float(ratio), name) for ratio, name in counted]
         worst, closest = min(ratios) if claim.predicted_to_fail and claim.kind != "existence" else max(ratios)
         outcome = "holds" if worst <= 1 + TOLERANCE else "violated"
     return Verdict(claim, outcome, worst, closest, len(counted), len(findings) - len(counted), dict(statuses))
@@ -222,7 +223,7 @@ def gather(batch: Sequence[Instance], ratios: NDArray, counts: ArrayLike, run: R
     ratios, counts : (N, ...) arrays
     """
     for instance, ratio, count, status in zip(batch, ratios, np.broadcast_to(counts, ratios.shape), run.status, strict=True):
-        worst = np.inf if status == "nonfinite" else float(np.max(ratio[count])) if count.any() else None
+        worst = np.nan if status == "nonfinite" else float(np.max(ratio[count])) if count.any() else None
         yield Finding(f"{instance.name}{label}", worst, str(status))
 
 
