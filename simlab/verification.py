@@ -58,11 +58,11 @@ def check(chosen: Sequence[Claim], instances: Sequence[Instance]) -> list[Verdic
     """Judge each claim, with a progress bar on standard error where that is a terminal."""
     columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
-    verdicts = []
+    verdicts: list[Verdict] = []
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=len(chosen))
         for claim in chosen:
-            progress.update(task, description=claim.id)
+            progress.update(task, description=claim.id if verdicts else f"{claim.id} (the first run ever compiles for some 20 s)")
             verdicts.append(judge(claim, instances))
             progress.advance(task)
     return verdicts
