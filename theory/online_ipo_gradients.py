@@ -130,9 +130,9 @@ class StepIsMirrorDescent(StepOnLoss):
     """IPO-3."""
 
     id: str = "IPO-3"
-    provenance: str = "authors' code"
+    provenance: str = "derived"
     statement: str = "a gradient step on online IPO v1, uniform pairs, learning rate l: online mirror descent at 4 l/(beta K)"
-    source: str = "loss and step as in the code of arXiv 2503.08942 (whose simulation sets half this rate); map derived here"
+    source: str = "loss and step of the authors' code of arXiv 2503.08942, whose simulation sets half this rate; map derived here"
     loss: Callable[..., complex] = loss_1
     method: Callable[[float], Method] = OnlineMirrorDescent
 
@@ -142,9 +142,9 @@ class StepIsPolicyGradient(StepOnLoss):
     """IPO-4."""
 
     id: str = "IPO-4"
-    provenance: str = "published"
+    provenance: str = "derived"
     statement: str = "online IPO v2's gradient is -(4/beta) times the policy gradient of regularised self-play"
-    source: str = "Calandriello et al., arXiv 2403.08635, via public notes; constant derived here"
+    source: str = "the equivalence is that of Calandriello et al., arXiv 2403.08635, via public notes; constant derived here"
     loss: Callable[..., complex] = loss_2
     method: Callable[[float], Method] = OnlineIPO
 

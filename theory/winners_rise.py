@@ -43,9 +43,9 @@ class WinnersRise(Claim):
     """
 
     id: str = "SPPO-4"
-    provenance: str = "published"
+    provenance: str = "derived"
     statement: str = "SPPO, exact: responses with win rate above 1/2 + eta/8 rise, below 1/2 fall; 0 <= log Z/eta - 1/2 <= eta/8"
-    source: str = "abstract of arXiv 2405.00675 for the idea; bounds derived here (Hoeffding)"
+    source: str = "idea of the abstract of arXiv 2405.00675 (chosen responses rise, rejected ones fall); bounds derived here (Hoeffding)"
     kind: ClassVar[str] = "every step"
     rates: Sequence[float] = (0.1, 1.0)
     method: Callable[[float], Method] = SPPO
@@ -81,7 +81,7 @@ class RegressionMinimised(Claim):
     """
 
     id: str = "DNO-2"
-    provenance: str = "published"
+    provenance: str = "derived"
     statement: str = "DNO: the exact step sets the gradient of its regression to zero"
     source: str = "arXiv 2404.03715, Algorithm 1; gradient written out here"
     kind: ClassVar[str] = "fixed point"
