@@ -8,7 +8,8 @@ With W = 1 (large K) the mat-vec runs over rows instead, each row's sum still in
 Matrices are centred (P - 1/2, antisymmetric) and held transposed, [j, i, lane]: adding a constant to P q changes no update,
 and exploitability loses no digits.
 
-Win rates of a slot are kept until the slot is written (`known`), so that a stage pays for new policies only.
+Win rates of a slot are kept until the slot is written (`known`), so that a stage pays for new policies only; but a slot that an
+iteration leaves alone is asked about anew in the next, so that no run rests on one draw of labels.
 
 Random numbers are counter-based (Philox 4x32, 10 rounds: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy
 as 1, 2, 3", SC 2011): key = the instance's 64-bit stream, counter = (draw, action, number of the query within its iteration,
@@ -78,6 +79,7 @@ class State(NamedTuple):
     probs: NDArray  # (s + 2, K, W)
     wins: NDArray  # (s + 2, K, W) win rates, where known
     known: NDArray  # (s,)
+    written: NDArray  # (s,) in this iteration
     counts: NDArray  # (5,) see ITERATION ... GRADIENTS
     move: NDArray  # (K, W) new logits
     field: NDArray  # (K, W) weighted win rates
@@ -429,6 +431,7 @@ def copy_slot(state, source, to):
 def run_stage(table, block, state, n):
     """Write the slot of stage n."""
     to = table.to[n]
+    state.written[to] = True
     if table.copied[n] >= 0:
         copy_slot(state, table.copied[n], to)
         return
@@ -458,7 +461,10 @@ def change_span(state, slot):
 
 @njit(**_options)
 def iterate(table, block, state):
-    """One iteration: every loop, every stage that is due."""
+    """One iteration: every loop, every stage that is due. What is known of a slot that was not written lately is asked anew."""
+    for s in range(state.known.shape[0]):
+        state.known[s] = state.known[s] and state.written[s]
+        state.written[s] = False
     due = state.counts[ITERATION] + 1
     for loop in range(table.loops.shape[0]):
         first, last, times = table.loops[loop, 0], table.loops[loop, 1], table.loops[loop, 2]

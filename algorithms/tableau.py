@@ -19,7 +19,8 @@ iteration the stages run in order:
 
 `anchor` weighs log-probabilities (a geometric mixture), `opponent` weighs probabilities and may be negative except in a
 mix. Coefficients may be schedules over iterations. Win rates of a slot are asked for once and kept until that slot is
-written: a stage that meets an opponent it has already asked about spends no query, and copying a policy copies them.
+written: a stage that meets an opponent it has already asked about spends no query, and copying a policy copies them. A slot
+that an iteration leaves alone is asked about anew in the next.
 """
 
 from __future__ import annotations
@@ -232,6 +233,7 @@ class Tableau:
         """(preference queries, gradient evaluations) of one run of each stage, once the method is under way."""
         known: set[str] = set()
         for _ in range(2):
+            known &= {stage.to for stage in self.stages}
             spent = []
             for stage in self.stages:
                 new = set(stage.asks) - known

@@ -118,6 +118,7 @@ def _state(tableau: Tableau, actions: int, lanes: int) -> kernel.State:
         probs=np.zeros(policies),
         wins=np.zeros(policies),
         known=np.zeros(slots, dtype=np.bool_),
+        written=np.zeros(slots, dtype=np.bool_),
         counts=np.zeros(5, dtype=np.int64),
         move=np.zeros(columns),
         field=np.zeros(columns),

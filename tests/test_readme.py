@@ -77,4 +77,4 @@ def test_a_method_in_two_files(monkeypatch: pytest.MonkeyPatch) -> None:
     weights = reference * np.exp(game.preference @ reference / 0.1)
     run = simlab.simulate(game, method, steps=2000, record=[2000])
     np.testing.assert_allclose(np.exp(run.log_policy[0, 0]), weights / weights.sum(), rtol=1e-12)
-    assert run.queries[0, 0] == 1
+    assert run.queries[0, 0] == 2000

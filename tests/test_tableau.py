@@ -19,6 +19,7 @@ from algorithms.symbol import Symbol
 from algorithms.tableau import Loop, Stage, Tableau, copy, gradient, mix, pairs, projection, prox, responses
 from envs.divergence import log_normalise
 from envs.equilibrium import regularised_nash
+from envs.feedback import Duels
 from envs.game import Game
 from envs.invalid import Invalid
 from simlab.run import Method, Run
@@ -191,10 +192,21 @@ def test_the_first_step_of_the_optimistic_methods() -> None:
     np.testing.assert_array_equal(run(SINGLE_CALL, 4).queries[0], [0, 2, 3, 4, 5])
 
 
-def test_the_reference_is_asked_about_once() -> None:
-    stages = Tableau(prox("policy", anchor=PULL, opponent="reference", rate=0.1))
-    np.testing.assert_array_equal(run(stages, 3).queries[0], [0, 1, 1, 1])
-    np.testing.assert_array_equal(run(stages, 3).gradients[0], [0, 1, 2, 3])
+def test_a_slot_that_is_left_alone_is_asked_about_once_an_iteration() -> None:
+    stages = Tableau(prox("half", anchor=PULL, opponent="reference", rate=0.1), prox("policy", anchor=PULL, opponent="reference", rate=0.1))
+    np.testing.assert_array_equal(run(stages, 3).queries[0], [0, 1, 2, 3])
+    np.testing.assert_array_equal(run(stages, 3).gradients[0], [0, 2, 4, 6])
+    assert stages.spending() == [(1, 1), (0, 1)]
+
+
+def test_no_run_rests_on_one_draw_of_labels() -> None:
+    """A step of 1 - 1/(t + 1) towards the last of many single duels of the reference: their mean comes close to the win rates."""
+    game, steps = uniform(3, 0), 4000
+    t = np.arange(steps)
+    averaging = prox("policy", anchor={"policy": t / (t + 1)}, opponent="reference", rate=1 / (t + 1))
+    mean = simlab.simulate(game, Given(Tableau(averaging)), steps=steps, feedback=Duels(1), record=[steps]).log_policy[0, 0]
+    wins = game.preference @ np.exp(game.log_reference)
+    np.testing.assert_allclose(mean - mean.mean(), wins - wins.mean(), atol=5 * 0.5 / np.sqrt(steps) * 2)
 
 
 def test_spending_is_told_by_stage() -> None:

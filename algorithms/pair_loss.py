@@ -1,0 +1,104 @@
+"""An offline learner is a loss of one number, the margin of the response that the label prefers.
+
+With h = log pi/pi_ref(winner) - log pi/pi_ref(loser), the DPO family reads the margin u = beta h and IPO reads h itself.
+Labels that are wrong with probability s are smoothed, or debiased, by mixing the losses of both orders,
+
+    (1 - s) L(u) + s L(-u)  =  L(u) - s (L(u) - L(-u)),
+    ((1 - s) L(u) - s L(-u)) / (1 - 2 s)  =  L(u) + s / (1 - 2 s) (L(u) - L(-u)),
+
+and for both families L(u) - L(-u) is linear: -u for the logistic loss log(1 + exp(-u)), -4 a u for the square (u - a)^2. Every
+loss here is therefore one of the two plus `tilt` times u: convex, with the curvature of the clean loss, and exact up to flips
+near 1/2, where the difference of two large losses is not.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
+
+from envs.invalid import require
+
+
+class PairLoss(Protocol):
+    """A strictly convex loss of the margin of the observed winner; functions of arrays, entry by entry.
+
+    The limits of `slope` at -inf and inf say whether data have a minimiser.
+    """
+
+    def value(self, margin: ArrayLike) -> NDArray: ...
+
+    def slope(self, margin: ArrayLike) -> NDArray: ...
+
+    def curvature(self, margin: ArrayLike) -> NDArray: ...
+
+
+class TiltedLogistic:
+    """log(1 + exp(-u)) + tilt u."""
+
+    @property
+    def tilt(self) -> float:
+        """Coefficient of the linear term, below 1/2."""
+        raise NotImplementedError
+
+    def value(self, margin: ArrayLike) -> NDArray:
+        """The loss of the observed winner at margin u = beta h."""
+        margin = np.asarray(margin, dtype=np.float64)
+        return np.logaddexp(0.0, -margin) + self.tilt * margin
+
+    def slope(self, margin: ArrayLike) -> NDArray:
+        """tilt - sigmoid(-u)."""
+        return self.tilt - expit(-np.asarray(margin, dtype=np.float64))
+
+    def curvature(self, margin: ArrayLike) -> NDArray:
+        """sigmoid(u) sigmoid(-u), whatever the tilt."""
+        margin = np.asarray(margin, dtype=np.float64)
+        return expit(margin) * expit(-margin)
+
+
+class TiltedSquare:
+    """(u - target)^2 + tilt u."""
+
+    @property
+    def target(self) -> float:
+        """The margin that a clean label asks for."""
+        raise NotImplementedError
+
+    @property
+    def tilt(self) -> float:
+        """Coefficient of the linear term."""
+        raise NotImplementedError
+
+    def value(self, margin: ArrayLike) -> NDArray:
+        """The loss of the observed winner at margin h."""
+        margin = np.asarray(margin, dtype=np.float64)
+        return (margin - self.target) ** 2 + self.tilt * margin
+
+    def slope(self, margin: ArrayLike) -> NDArray:
+        """2 (h - target) + tilt."""
+        return 2.0 * (np.asarray(margin, dtype=np.float64) - self.target) + self.tilt
+
+    def curvature(self, margin: ArrayLike) -> NDArray:
+        """2."""
+        return np.full_like(np.asarray(margin, dtype=np.float64), 2.0)
+
+
+def debiasing_weight(flip: float) -> float:
+    """c = flip / (1 - 2 flip); 1 - 2 flip is exact in floating point near 1/2."""
+    return flip / (1.0 - 2.0 * flip)
+
+
+def require_flip(key: str, flip: object) -> None:
+    """Refuse anything but a rate in [0, 1/2)."""
+    require(_is_number(flip) and 0 <= flip < 0.5, key, flip, "a rate in [0, 1/2)")  # type: ignore[operator]
+
+
+def require_tau(tau: object) -> None:
+    """Refuse anything but a positive finite number."""
+    require(_is_number(tau) and 0 < tau < np.inf, "tau", tau, "a finite number > 0")  # type: ignore[operator]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.floating) and not isinstance(value, bool)
