@@ -62,6 +62,7 @@ class Block(NamedTuple):
 
     advantage: NDArray  # (K, K, W) P - 1/2, transposed
     labels: NDArray  # (K, K, W) mean label - 1/2, transposed
+    clean: bool  # feedback is exact and labels are advantage: measures and stages may share win rates
     fixed: NDArray  # (3, K, W) log-probabilities: REFERENCE, START, EQUILIBRIUM
     fixed_probs: NDArray  # (3, K, W)
     streams: NDArray  # (W,) uint64
@@ -80,6 +81,7 @@ class State(NamedTuple):
     wins: NDArray  # (s + 2, K, W) win rates, where known
     known: NDArray  # (s,)
     written: NDArray  # (s,) in this iteration
+    ready: NDArray  # (s + 2,) whether wins holds what an exact query would return, paid for or not
     counts: NDArray  # (5,) see ITERATION ... GRADIENTS
     move: NDArray  # (K, W) new logits
     field: NDArray  # (K, W) weighted win rates
@@ -165,25 +167,26 @@ def write_logits(state, slot, logits):
         for w in range(logits.shape[1]):
             state.logs[slot, i, w] = logits[i, w]
     normalise(state, slot)
+    state.ready[slot] = False
 
 
 @njit(**_options)
 def win_rates(matrix, probs, slot, out, target):
-    """out[target, i] = sum_j matrix[j, i] probs[slot, j], summed in the order of j."""
+    """out[target, i] = sum_j matrix[j, i] probs[slot, j], summed in the order of j; memory is read in its order too."""
     actions, lanes = matrix.shape[0], matrix.shape[2]
-    for i in range(actions):
-        for w in range(lanes):
-            out[target, i, w] = 0.0
-    if lanes == 1:
-        for j in range(actions):
+    sums = out[target].reshape(actions * lanes)
+    rows = matrix.reshape(actions, actions * lanes)
+    for n in range(actions * lanes):
+        sums[n] = 0.0
+    for j in range(actions):
+        if lanes == 1:
             p = probs[slot, j, 0]
             for i in range(actions):
-                out[target, i, 0] += matrix[j, i, 0] * p
-    else:
-        for i in range(actions):
-            for j in range(actions):
+                sums[i] += rows[j, i] * p
+        else:
+            for i in range(actions):
                 for w in range(lanes):
-                    out[target, i, w] += matrix[j, i, w] * probs[slot, j, w]
+                    sums[i * lanes + w] += rows[j, i * lanes + w] * probs[slot, j, w]
 
 
 @njit(**_options)
@@ -232,8 +235,9 @@ def ask(block, state, slot):
     """Spend a preference query: learn the win rates of every action against the policy in a slot."""
     if block.duels > 0:
         duel_win_rates(block, state, slot)
-    else:
+    elif not state.ready[slot]:
         win_rates(block.labels, state.probs, slot, state.wins, slot)
+        state.ready[slot] = True
     state.known[slot] = True
     state.counts[QUERY] += 1
     state.counts[QUERIES] += 1
@@ -424,7 +428,7 @@ def copy_slot(state, source, to):
             state.logs[to, i, w] = state.logs[source, i, w]
             state.probs[to, i, w] = state.probs[source, i, w]
             state.wins[to, i, w] = state.wins[source, i, w]
-    state.known[to] = state.known[source]
+    state.known[to], state.ready[to] = state.known[source], state.ready[source]
 
 
 @njit(**_options)
@@ -500,21 +504,24 @@ def exploitability(block, state, slot, beta):
     """state.look[2] = max_u J(u, p) - 1/2 by lane: beta KL(p | best response), or max (P p) - 1/2 at beta = 0."""
     actions, lanes = state.move.shape
     out, response = state.look[2], state.logs.shape[0] - 1
-    win_rates(block.advantage, state.probs, slot, state.wins, response)
+    source = slot if block.clean else response
+    if not (block.clean and state.ready[slot]):
+        win_rates(block.advantage, state.probs, slot, state.wins, source)
+        state.ready[source] = True
     if beta > 0.0:
         for i in range(actions):
             for w in range(lanes):
-                state.logs[response, i, w] = block.fixed[REFERENCE, i, w] + state.wins[response, i, w] / beta
+                state.logs[response, i, w] = block.fixed[REFERENCE, i, w] + state.wins[source, i, w] / beta
         normalise(state, response)
         divergence(state.logs, state.probs, slot, state.logs, response, out)
         for w in range(lanes):
             out[w] *= beta
     else:
         for w in range(lanes):
-            out[w] = state.wins[response, 0, w]
+            out[w] = state.wins[source, 0, w]
         for i in range(1, actions):
             for w in range(lanes):
-                out[w] = max(out[w], state.wins[response, i, w])
+                out[w] = max(out[w], state.wins[source, i, w])
         for w in range(lanes):
             out[w] = max(out[w], 0.0)  # in this order: nan stays nan
 

@@ -96,9 +96,12 @@ def _policies(plan: Plan, games: list[Game], starts: list[NDArray]) -> dict[str,
 def _feedback(plan: Plan, games: list[Game]) -> dict[str, Any]:
     feedback = plan.feedback
     labels = [feedback.labels(game) if feedback.random else feedback.debiased(feedback.labels(game)) for game in games]
+    unchanged = all(np.array_equal(matrix, game.preference) for matrix, game in zip(labels, games, strict=True))
+    advantage = _lanes([game.preference.T - 0.5 for game in games])
     return {
-        "advantage": _lanes([game.preference.T - 0.5 for game in games]),
-        "labels": _lanes([matrix.T - 0.5 for matrix in labels]),
+        "advantage": advantage,
+        "labels": advantage if unchanged else _lanes([matrix.T - 0.5 for matrix in labels]),
+        "clean": unchanged and not feedback.random,
         "duels": feedback.per_action,
         "assumed_flip": float(feedback.assumed_flip),
     }
@@ -119,6 +122,7 @@ def _state(tableau: Tableau, actions: int, lanes: int) -> kernel.State:
         wins=np.zeros(policies),
         known=np.zeros(slots, dtype=np.bool_),
         written=np.zeros(slots, dtype=np.bool_),
+        ready=np.zeros(slots + 2, dtype=np.bool_),
         counts=np.zeros(5, dtype=np.int64),
         move=np.zeros(columns),
         field=np.zeros(columns),
