@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import linprog, minimize
+from scipy.sparse import csr_array, eye_array, hstack, vstack
 
 from algorithms.pair_loss import PairLoss
 from envs.invalid import require
@@ -34,13 +35,15 @@ NEWTON_LIMIT = 400
 ITERATIONS = 200
 SETTLED = 1e-9
 """Newton has converged when its step moves no margin by more than this, relative to the largest margin (at least 1)."""
-MODERATE = 20.0
-"""A converged fit with no margin beyond this needs no linear program: where there is no minimiser every Newton step on a logistic
-loss moves some margin by 1 or more."""
+ROUNDING = 4 * np.finfo(np.float64).eps
+"""Or when the gradient's norm is this share of the sum of the norms of its terms."""
+MODERATE, NEAR = 20.0, 0.1
+"""A point with no margin beyond MODERATE, from which a Newton step moves none by more than NEAR, proves that a minimiser exists: a
+step d that moves all by less than 1 gives probabilities sigmoid(u) - sigmoid'(u) z . d in (0, 1) that reproduce the win counts."""
 INSIDE = 1e-9
 """Relative distance from the ends of their intervals that slopes must keep for a minimiser to exist; the program's accuracy."""
 GRADIENT = 1e-8
-"""L-BFGS has converged when the gradient's norm is at most this share of the sum of the norms of its terms."""
+"""L-BFGS has converged when the gradient's norm is this share of the sum of the norms of its terms."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,10 +90,9 @@ def fit(loss: PairLoss, comparisons: Comparisons, ridge: float = 0.0) -> Fit:
     number = isinstance(ridge, int | float | np.floating) and not isinstance(ridge, bool)
     require(number and 0 <= ridge < np.inf, "ridge", ridge, "a finite number >= 0")
     problem = _Problem(loss, comparisons, float(ridge))
-    x, iterations, converged = (_newton if problem.rank <= NEWTON_LIMIT else _lbfgs)(problem)
-    certain = ridge > 0 or (converged and problem.rank <= NEWTON_LIMIT and np.abs(problem.features @ x).max(initial=0) <= MODERATE)
-    slack = np.inf if certain else slope_slack(loss, comparisons)
-    exists = slack > INSIDE
+    with np.errstate(over="ignore", invalid="ignore"):  # margins may run away
+        x, iterations, converged = (_newton if problem.rank <= NEWTON_LIMIT else _lbfgs)(problem)
+        exists = ridge > 0 or _exists(problem, x, comparisons)
     if not exists:
         x, converged = np.full_like(x, np.nan), False
     dimension = comparisons.features.shape[1]
@@ -103,7 +105,7 @@ def fit(loss: PairLoss, comparisons: Comparisons, ridge: float = 0.0) -> Fit:
         rank=problem.rank,
         iterations=iterations,
         ridge=float(ridge),
-        message=_message(slack, converged, problem.rank < dimension and ridge == 0, iterations),
+        message=_message(exists, converged, problem.rank < dimension and ridge == 0, iterations),
     )
 
 
@@ -124,19 +126,28 @@ def slope_slack(loss: PairLoss, comparisons: Comparisons) -> float:
     scale = np.abs(terms).max(axis=1, keepdims=True, initial=0)
     terms = terms[scale[:, 0] > 0] / scale[scale[:, 0] > 0]
     pairs = len(width)
-    # Variables y and the slack d: slack <= y <= 1 - slack.
-    ends = np.vstack([np.hstack([-np.eye(pairs), np.ones((pairs, 1))]), np.hstack([np.eye(pairs), np.ones((pairs, 1))])])
+    ones, each = csr_array(np.ones((pairs, 1))), eye_array(pairs)
     solved = linprog(
-        np.append(np.zeros(pairs), -1.0),
-        A_ub=ends,
+        np.append(np.zeros(pairs), -1.0),  # the variables are y and the slack: slack <= y <= 1 - slack
+        A_ub=vstack([hstack([-each, ones]), hstack([each, ones])]),
         b_ub=np.append(np.zeros(pairs), np.ones(pairs)),
-        A_eq=np.hstack([terms, np.zeros((len(terms), 1))]),
+        A_eq=csr_array(np.hstack([terms, np.zeros((len(terms), 1))])),
         b_eq=terms @ start,
         bounds=(None, None),
-        method="highs",
+        method="highs-ipm",  # with crossover, so as exact as the simplex method, and much faster on thousands of pairs
         options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     )
     return float(-solved.fun)
+
+
+def _exists(problem: _Problem, x: NDArray, comparisons: Comparisons) -> bool:
+    """Whether there is a minimiser; the linear program is asked where the point `x` of an iteration proves neither."""
+    largest, step = problem.largest_margin(x), problem.newton_step(x) if problem.rank else x
+    if largest <= MODERATE and step is not None and problem.largest_margin(step) <= NEAR:
+        return True
+    if largest > 0 and problem.recession(x) <= 0:
+        return False
+    return slope_slack(problem.loss, comparisons) > INSIDE
 
 
 class _Problem:
@@ -154,12 +165,40 @@ class _Problem:
         margin = self.features @ x
         return float(self.wins @ self.loss.value(margin) + self.losses @ self.loss.value(-margin) + 0.5 * self.ridge * x @ x)
 
-    def slopes(self, x: NDArray) -> NDArray:
+    def size(self, x: NDArray) -> float:
+        """The sum of the sizes of the terms of `value`, to which its rounding error is relative."""
         margin = self.features @ x
-        return self.wins * self.loss.slope(margin) - self.losses * self.loss.slope(-margin)
+        terms = self.wins @ np.abs(self.loss.value(margin)) + self.losses @ np.abs(self.loss.value(-margin))
+        return float(terms + 0.5 * self.ridge * x @ x)
 
     def gradient(self, x: NDArray) -> NDArray:
-        return self.features.T @ self.slopes(x) + self.ridge * x
+        margin = self.features @ x
+        slopes = self.wins * self.loss.slope(margin) - self.losses * self.loss.slope(-margin)
+        return self.features.T @ slopes + self.ridge * x
+
+    def gradient_size(self, x: NDArray) -> float:
+        """The sum of the norms of the terms of `gradient`."""
+        margin = self.features @ x
+        slopes = self.wins * np.abs(self.loss.slope(margin)) + self.losses * np.abs(self.loss.slope(-margin))
+        return float(np.linalg.norm(self.features, axis=1) @ slopes + self.ridge * np.linalg.norm(x))
+
+    def newton_step(self, x: NDArray) -> NDArray | None:
+        """None where the objective is flat to rounding: the margins have run away."""
+        try:
+            step = -cho_solve(cho_factor(self.hessian(x)), self.gradient(x))
+        except np.linalg.LinAlgError:
+            return None
+        return step if np.isfinite(step).all() else None
+
+    def largest_margin(self, x: NDArray) -> float:
+        return float(np.abs(self.features @ x).max(initial=0.0))
+
+    def recession(self, direction: NDArray) -> float:
+        """The slope of the objective far out in a direction, without ridge: a minimiser needs it to be positive."""
+        margin = self.features @ direction
+        low, high = self.loss.slope(np.array([-np.inf, np.inf]))
+        up, down = self.wins * high - self.losses * low, self.wins * low - self.losses * high
+        return float(np.where(margin > 0, up, down) @ margin)
 
     def hessian(self, x: NDArray) -> NDArray:
         margin = self.features @ x
@@ -178,24 +217,25 @@ def _span(features: NDArray) -> NDArray:
 def _newton(problem: _Problem) -> tuple[NDArray, int, bool]:
     """Damped Newton steps from 0: the point, the iterations, and whether it settled."""
     x = np.zeros(problem.rank)
+    if problem.rank == 0:
+        return x, 0, True
     for iteration in range(1, ITERATIONS + 1):
-        gradient = problem.gradient(x)
-        try:
-            step = -cho_solve(cho_factor(problem.hessian(x)), gradient)
-        except np.linalg.LinAlgError:
-            return x, iteration, False  # flat to rounding: the margins have run away
-        moved, size = (np.abs(problem.features @ vector).max(initial=0) for vector in (step, x))
-        if moved <= SETTLED * max(1.0, size):
+        step = problem.newton_step(x)
+        if step is None:
+            return x, iteration, False
+        if problem.largest_margin(step) <= SETTLED * max(1.0, problem.largest_margin(x)):
             return x + step, iteration, True
-        x = x + _damping(problem, x, step, gradient @ step) * step
+        if np.linalg.norm(problem.gradient(x)) <= ROUNDING * problem.gradient_size(x):
+            return x, iteration, True
+        x = x + _damping(problem, x, step) * step
     return x, ITERATIONS, False
 
 
-def _damping(problem: _Problem, x: NDArray, step: NDArray, descent: float) -> float:
+def _damping(problem: _Problem, x: NDArray, step: NDArray) -> float:
     """Halve the step until it decreases the objective enough (Armijo), up to rounding."""
-    value = problem.value(x)
-    slack, share = 1e-14 * (1.0 + abs(value)), 1.0
-    while problem.value(x + share * step) > value + 1e-4 * share * descent + slack:
+    value, descent = problem.value(x), problem.gradient(x) @ step
+    slack, share = 1e-13 * problem.size(x), 1.0
+    while not problem.value(x + share * step) <= value + 1e-4 * share * descent + slack:  # a nan is halved too
         share /= 2
     return share
 
@@ -203,14 +243,16 @@ def _damping(problem: _Problem, x: NDArray, step: NDArray, descent: float) -> fl
 def _lbfgs(problem: _Problem) -> tuple[NDArray, int, bool]:
     options = {"maxiter": 20_000, "maxfun": 40_000, "maxcor": 30, "ftol": 0.0, "gtol": 0.0}
     done = minimize(problem.value, np.zeros(problem.rank), jac=problem.gradient, method="L-BFGS-B", options=options)
-    terms = np.linalg.norm(problem.features, axis=1) @ np.abs(problem.slopes(done.x)) + problem.ridge * np.linalg.norm(done.x)
-    return done.x, int(done.nit), bool(np.linalg.norm(problem.gradient(done.x)) <= GRADIENT * terms)
+    if not np.isfinite(problem.features @ done.x).all():
+        return np.zeros(problem.rank), int(done.nit), False
+    return done.x, int(done.nit), bool(np.linalg.norm(problem.gradient(done.x)) <= GRADIENT * problem.gradient_size(done.x))
 
 
-def _message(slack: float, converged: bool, many: bool, iterations: int) -> str:
-    if slack <= INSIDE:
-        why = "the objective is unbounded below" if slack < -INSIDE else "the objective has a bound that no theta attains"
-        return f"no minimiser: {why}; add comparisons (n well above D / (1 - 2 flip)^2), or ridge > 0"
+def _message(exists: bool, converged: bool, many: bool, iterations: int) -> str:
+    if not exists:
+        return (
+            "no minimiser: the objective falls for ever in some direction; add comparisons (n well above D / (1 - 2 flip)^2), or ridge > 0"
+        )
     if not converged:
         return f"not converged in {iterations} iterations; add ridge > 0, or scale the features"
     return "the minimiser of least norm: the features do not span all directions" if many else "the unique minimiser"

@@ -13,6 +13,7 @@ near 1/2, where the difference of two large losses is not.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import numpy as np
@@ -35,13 +36,13 @@ class PairLoss(Protocol):
     def curvature(self, margin: ArrayLike) -> NDArray: ...
 
 
-class TiltedLogistic:
+class TiltedLogistic(ABC):
     """log(1 + exp(-u)) + tilt u."""
 
     @property
+    @abstractmethod
     def tilt(self) -> float:
         """Coefficient of the linear term, below 1/2."""
-        raise NotImplementedError
 
     def value(self, margin: ArrayLike) -> NDArray:
         """The loss of the observed winner at margin u = beta h."""
@@ -58,18 +59,18 @@ class TiltedLogistic:
         return expit(margin) * expit(-margin)
 
 
-class TiltedSquare:
+class TiltedSquare(ABC):
     """(u - target)^2 + tilt u."""
 
     @property
+    @abstractmethod
     def target(self) -> float:
         """The margin that a clean label asks for."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def tilt(self) -> float:
         """Coefficient of the linear term."""
-        raise NotImplementedError
 
     def value(self, margin: ArrayLike) -> NDArray:
         """The loss of the observed winner at margin h."""
