@@ -1,4 +1,4 @@
-"""Exact DNO, direct Nash optimisation (Rosset et al., arXiv 2404.03715, Algorithm 1), with exact expectations.
+"""Exact DNO, direct Nash optimisation (Rosset et al., arXiv 2404.03715; Algorithm 1 as recalled), with exact expectations.
 
 Soft policy iteration on the win rates against oneself, r = P policy:
 

@@ -1,4 +1,4 @@
-"""DNO-Prct, the practical variant of DNO (Rosset et al., arXiv 2404.03715, Algorithm 2), in population: not exact DNO.
+"""DNO-Prct, the practical variant of DNO (Rosset et al., arXiv 2404.03715; Algorithm 2 as recalled), in population: not exact DNO.
 
 Iterated DPO on pairs from the policy, labelled by the preference:
 

@@ -1,4 +1,4 @@
-"""DPO, direct preference optimisation (arXiv 2305.18290, eq. 7).
+"""DPO, direct preference optimisation (arXiv 2305.18290; eq. 7 as recalled).
 
     loss  =  log(1 + exp(-u)),        u = beta h
 

@@ -1,4 +1,4 @@
-"""IPO, identity preference optimisation (arXiv 2310.12036, eq. 17).
+"""IPO, identity preference optimisation (arXiv 2310.12036; eq. 17 as recalled).
 
     loss  =  (h - 1 / (2 tau))^2,        h = log pi/pi_ref(winner) - log pi/pi_ref(loser)
 

@@ -1,4 +1,4 @@
-"""Nash-MD-PG: the policy-gradient form of Nash-MD (Munos et al., arXiv 2312.00886, section 7), in population.
+"""Nash-MD-PG: the policy-gradient form of Nash-MD (Munos et al., arXiv 2312.00886), in population.
 
     mixture = normalise( policy^(1 - w) reference^w )
     theta+  = theta + a p * (adv - <p, adv>),        adv = P mixture - beta log(p / ref),        p = softmax theta

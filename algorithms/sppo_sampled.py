@@ -1,4 +1,4 @@
-"""SPPO as it is run: a square loss on n sampled responses (Wu et al., arXiv 2405.00675, section 4.2 and its code).
+"""SPPO as it is run: a square loss on n sampled responses (Wu et al., arXiv 2405.00675, and its code).
 
     minimise  sum over responses y_1 .. y_n ~ policy of ( log(p(y_i)/policy(y_i)) - eta (wins(y_i) - 1/2) )^2
 

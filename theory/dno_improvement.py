@@ -100,7 +100,7 @@ class DNOIsSPPO(Claim):
     id: str = "DNO-1"
     provenance: str = "derived"
     statement: str = "exact DNO with eta and SPPO with rate 1/eta are the same map"
-    source: str = "population minimiser of the regression of arXiv 2404.03715, Algorithm 1"
+    source: str = "population minimiser of the regression of arXiv 2404.03715 (Algorithm 1 as recalled)"
     kind: ClassVar[str] = "identity"
     sense: str = "tight"
     eta: float = 2.0

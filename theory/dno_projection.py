@@ -32,7 +32,7 @@ class ProjectionCondition(Claim):
     id: str = "DNO-P"
     provenance: str = "derived"
     statement: str = "DNO-Prct's scores: sum_j policy_j (P_ij - sigmoid(s_i - s_j)) = 0 (Bradley-Terry projection, not P policy)"
-    source: str = "population DPO loss on the pairs of arXiv 2404.03715, Algorithm 2"
+    source: str = "population DPO loss on the pairs of arXiv 2404.03715 (Algorithm 2 as recalled)"
     kind: ClassVar[str] = "fixed point"
     sense: str = "tight"
     rate: float = 0.5

@@ -105,7 +105,7 @@ class BiasOfPolicyGradient(BiasedFixedPoint):
 
     id: str = "NMDPG-1"
     statement: str = "Nash-MD-PG with mixture weight w: fixed point beta log(p/ref) = P p^(1-w) ref^w + const"
-    source: str = "update of arXiv 2312.00886, section 7, as in public trainers; fixed point derived here"
+    source: str = "update of arXiv 2312.00886 as in public trainers; fixed point derived here"
     pulls: Sequence[float] = (0.125, 0.5)
     method: Callable[[float, float], Method] = lambda beta, pull: NashMDPG(mixture=pull)
 

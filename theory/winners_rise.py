@@ -83,7 +83,7 @@ class RegressionMinimised(Claim):
     id: str = "DNO-2"
     provenance: str = "derived"
     statement: str = "DNO: the exact step sets the gradient of its regression to zero"
-    source: str = "arXiv 2404.03715, Algorithm 1; gradient written out here"
+    source: str = "arXiv 2404.03715 (Algorithm 1 as recalled); gradient written out here"
     kind: ClassVar[str] = "fixed point"
     sense: str = "tight"
     eta: float = 2.0
