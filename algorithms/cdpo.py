@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from algorithms.pair_loss import TiltedLogistic, require_flip
+from algorithms.pair_loss import TiltedLogistic
+from envs.feedback import require_flip
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from algorithms.egpo import certified_rate
-from algorithms.nash_prox import require_strength, solve_around_centre
+from algorithms.nash_prox import solve_around_centre
 from algorithms.symbol import Symbol
 from algorithms.tableau import Tableau
-from envs.invalid import require
+from envs.dials import require_positive, require_tolerance
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class COMAL:
     target: ClassVar[str] = "original"
 
     def __post_init__(self) -> None:
-        require_strength(self.strength)
-        require(0 < self.tolerance < 1, "tolerance", self.tolerance, "a number in (0, 1)")
+        require_positive("strength", self.strength)
+        require_tolerance(self.tolerance)
 
     def tableau(self, beta: float, *, steps: int, actions: int) -> Tableau:
         eta, tau = Symbol("η", certified_rate(self.strength)), Symbol("τ", self.strength)

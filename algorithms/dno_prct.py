@@ -19,7 +19,7 @@ from algorithms.rate import require_rate
 from algorithms.sppo import hedge_rate
 from algorithms.symbol import Symbol
 from algorithms.tableau import Loop, Tableau, projection, prox
-from envs.invalid import require
+from envs.dials import require_integer, require_tolerance
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class DNOPrct:
 
     def __post_init__(self) -> None:
         require_rate(self.rate)
-        require(type(self.inner) is int and self.inner >= 1, "inner", self.inner, "an integer >= 1")
-        require(0 < self.tolerance < 1, "tolerance", self.tolerance, "a number in (0, 1)")
+        require_integer("inner", self.inner, 1)
+        require_tolerance(self.tolerance)
 
     @classmethod
     def from_paper(cls, eta: float) -> DNOPrct:

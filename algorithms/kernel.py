@@ -474,8 +474,9 @@ def iterate(table, block, state):
         first, last, times = table.loops[loop, 0], table.loops[loop, 1], table.loops[loop, 2]
         answer, tolerance = table.to[last - 1], table.tolerances[loop]
         for _ in range(times):
-            for i in range(state.before.shape[0]):
-                state.before[i, 0] = state.logs[answer, i, 0]
+            if tolerance > 0.0:
+                for i in range(state.before.shape[0]):
+                    state.before[i, 0] = state.logs[answer, i, 0]
             for n in range(first, last):
                 if due % table.every[n] == 0:
                     run_stage(table, block, state, n)

@@ -12,11 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from algorithms.nash_prox import require_strength
 from algorithms.rate import pulled, require_rate
 from algorithms.symbol import Symbol
 from algorithms.tableau import Tableau, copy, prox
-from envs.invalid import require
+from envs.dials import require_integer, require_positive
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,8 @@ class MagneticPO:
 
     def __post_init__(self) -> None:
         require_rate(self.rate)
-        require_strength(self.strength)
-        require(type(self.every) is int and self.every >= 1, "every", self.every, "an integer >= 1")
+        require_positive("strength", self.strength)
+        require_integer("every", self.every, 1)
 
     def tableau(self, beta: float, *, steps: int, actions: int) -> Tableau:
         certified = 4.0 * self.strength / (1.0 + 4.0 * self.strength**2)

@@ -17,7 +17,7 @@ import numpy as np
 from algorithms.rate import pulled, pulled_stage, regularised, require_pairs, require_rate
 from algorithms.symbol import Symbol
 from algorithms.tableau import Tableau, prox
-from envs.invalid import require
+from envs.dials import require_number
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,7 @@ class NashMD:
     def __post_init__(self) -> None:
         require_rate(self.rate, "published")
         require_pairs(self.pairs)
-        number = isinstance(self.opponent_pull, int | float) and not isinstance(self.opponent_pull, bool)
-        require(number and 0 <= self.opponent_pull <= 1, "opponent_pull", self.opponent_pull, "a number in [0, 1]")
+        require_number("opponent_pull", self.opponent_pull, 0, 1)
 
     @classmethod
     def from_paper(cls, eta: float) -> NashMD:

@@ -17,7 +17,7 @@ from algorithms.online_ipo import policy_gradient
 from algorithms.rate import require_pairs, require_rate
 from algorithms.symbol import Symbol
 from algorithms.tableau import Tableau, prox
-from envs.invalid import require
+from envs.dials import require_number
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,7 @@ class NashMDPG:
     def __post_init__(self) -> None:
         require_rate(self.rate)
         require_pairs(self.pairs)
-        number = isinstance(self.mixture, int | float) and not isinstance(self.mixture, bool)
-        require(number and 0 <= self.mixture <= 1, "mixture", self.mixture, "a number in [0, 1]")
+        require_number("mixture", self.mixture, 0, 1)
 
     @classmethod
     def from_paper(cls, learning_rate: float, beta: float) -> NashMDPG:

@@ -20,6 +20,7 @@ from typing import ClassVar
 from algorithms.rate import pulled, require_rate
 from algorithms.symbol import Symbol
 from algorithms.tableau import Loop, Stage, Tableau, copy, gradient, prox
+from envs.dials import require_integer
 from envs.invalid import require
 
 
@@ -107,7 +108,7 @@ class NashMPSoftmax:
 
     def __post_init__(self) -> None:
         require_rate(self.rate)
-        require(type(self.inner) is int and self.inner >= 1, "inner", self.inner, "an integer >= 1")
+        require_integer("inner", self.inner, 1)
         number = isinstance(self.step, int | float) and not isinstance(self.step, bool) and 0 < self.step < float("inf")
         require(self.step is None or number, "step", self.step, "a finite number > 0 or null (1/(beta + lambda))")
 

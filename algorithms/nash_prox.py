@@ -15,7 +15,7 @@ from algorithms.egpo import certified_rate
 from algorithms.rate import pulled, require_rate
 from algorithms.symbol import Symbol
 from algorithms.tableau import Loop, Tableau, Weights, copy, prox
-from envs.invalid import require
+from envs.dials import require_positive, require_tolerance
 
 INNER_STEPS = 100_000
 """Passes after which an inner solve stops, whatever its residual."""
@@ -28,12 +28,6 @@ def solve_around_centre(eta: Symbol, anchor: Weights, tolerance: float) -> tuple
         prox("policy", anchor=anchor, opponent="half", rate=eta),
     )
     return Loop(passes, times=INNER_STEPS, tolerance=tolerance), Loop((copy("centre", "policy"),), times=1)
-
-
-def require_strength(strength: object) -> None:
-    """Refuse anything but a positive finite number."""
-    number = isinstance(strength, int | float) and not isinstance(strength, bool) and 0 < strength < float("inf")
-    require(number, "strength", strength, "a finite number > 0")
 
 
 @dataclass(frozen=True)
@@ -55,8 +49,8 @@ class NashProx:
 
     def __post_init__(self) -> None:
         require_rate(self.rate)
-        require_strength(self.strength)
-        require(0 < self.tolerance < 1, "tolerance", self.tolerance, "a number in (0, 1)")
+        require_positive("strength", self.strength)
+        require_tolerance(self.tolerance)
 
     def tableau(self, beta: float, *, steps: int, actions: int) -> Tableau:
         pull = beta + self.strength

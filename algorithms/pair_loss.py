@@ -91,11 +91,6 @@ def debiasing_weight(flip: float) -> float:
     return flip / (1.0 - 2.0 * flip)
 
 
-def require_flip(key: str, flip: object) -> None:
-    """Refuse anything but a rate in [0, 1/2)."""
-    require(_is_number(flip) and 0 <= flip < 0.5, key, flip, "a rate in [0, 1/2)")  # type: ignore[operator]
-
-
 def require_tau(tau: object) -> None:
     """Refuse anything but a positive finite number."""
     require(_is_number(tau) and 0 < tau < np.inf, "tau", tau, "a finite number > 0")  # type: ignore[operator]

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from algorithms.pair_loss import TiltedLogistic, debiasing_weight, require_flip
+from algorithms.pair_loss import TiltedLogistic, debiasing_weight
+from envs.feedback import require_flip
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from algorithms.pair_loss import TiltedSquare, debiasing_weight, require_flip, require_tau
+from algorithms.pair_loss import TiltedSquare, debiasing_weight, require_tau
+from envs.feedback import require_flip
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from algorithms.rate import require_rate
 from algorithms.sppo import hedge_rate
 from algorithms.symbol import Symbol
 from algorithms.tableau import Tableau, responses
-from envs.invalid import require
+from envs.dials import require_integer
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class SPPOSampled:
 
     def __post_init__(self) -> None:
         require_rate(self.rate)
-        require(type(self.samples) is int and self.samples >= 2, "samples", self.samples, "an integer >= 2")
+        require_integer("samples", self.samples, 2)
 
     @classmethod
     def from_paper(cls, eta: float, samples: int) -> SPPOSampled:

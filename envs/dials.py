@@ -26,3 +26,14 @@ def numbers(key: str, values: object) -> tuple[float, ...]:
         return tuple(float(value) for value in values)  # type: ignore[attr-defined]
     except (TypeError, ValueError):
         raise Invalid(key, values, allowed) from None
+
+
+def require_positive(key: str, value: object) -> None:
+    """Raise :class:`Invalid` unless `value` is a finite number above 0."""
+    number = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+    require(number, key, value, "a finite number > 0")
+
+
+def require_tolerance(value: object) -> None:
+    """Raise :class:`Invalid` unless `value` can be the `tolerance` of an inner solve."""
+    require(isinstance(value, float) and 0 < value < 1, "tolerance", value, "a number in (0, 1)")

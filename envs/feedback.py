@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,7 +34,7 @@ class SymmetricFlip:
     flip: float
 
     def __post_init__(self) -> None:
-        _require_flip("flip", self.flip)
+        require_flip("flip", self.flip)
 
     def rates(self, preference: NDArray) -> ArrayLike:
         return self.flip
@@ -54,7 +54,7 @@ class MarginFlip:
     sharpness: float = 1.0
 
     def __post_init__(self) -> None:
-        _require_flip("flip", self.flip)
+        require_flip("flip", self.flip)
         require(_is_number(self.sharpness) and 0 < self.sharpness < np.inf, "sharpness", self.sharpness, "a finite number > 0")
 
     def rates(self, preference: NDArray) -> ArrayLike:
@@ -75,7 +75,7 @@ class TargetedFlip:
     pairs: Sequence[Sequence[int]]
 
     def __post_init__(self) -> None:
-        _require_flip("flip", self.flip)
+        require_flip("flip", self.flip)
         listed = _is_list(self.pairs) and all(_is_list(pair) for pair in self.pairs)
         require(listed, "pairs", self.pairs, "a list of pairs of actions, as [[0,1],[2,3]]")
         pairs = tuple(tuple(pair) for pair in self.pairs)
@@ -110,7 +110,7 @@ class AnnotatorFlip:
     def __post_init__(self) -> None:
         require(_is_list(self.flips) and len(self.flips) > 0, "flips", self.flips, "a list of at least one rate")
         for flip in self.flips:
-            _require_flip("flips", flip)
+            require_flip("flips", flip)
         if self.weights is not None:
             matched = _is_list(self.weights) and len(self.weights) == len(self.flips)
             positive = matched and all(_is_number(weight) and 0 < weight < np.inf for weight in self.weights)
@@ -140,7 +140,7 @@ class Exact:
     def __post_init__(self) -> None:
         if not hasattr(self.flip, "rates"):
             object.__setattr__(self, "flip", SymmetricFlip(self.flip))  # type: ignore[arg-type]
-        _require_flip("assumed_flip", self.assumed_flip)
+        require_flip("assumed_flip", self.assumed_flip)
 
     def labels(self, game: Game) -> NDArray:
         """(K, K) array: the mean of a label for (i, j), before debiasing."""
@@ -171,11 +171,12 @@ class Duels(Exact):
         require(whole and self.per_action >= 1, "per_action", self.per_action, "an integer >= 1")
 
 
-def _require_flip(key: str, flip: float) -> None:
+def require_flip(key: str, flip: object) -> None:
+    """Refuse anything but a rate in [0, 1/2)."""
     require(_is_number(flip) and 0 <= flip < 0.5, key, flip, "a rate in [0, 1/2): at 1/2 a label carries nothing")
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from algorithms.tableau import Stage, Tableau
+from envs.dials import require_integer
 from envs.equilibrium import regularised_nash
 from envs.feedback import Exact
 from envs.game import Game
@@ -173,7 +174,7 @@ def _check_numbers(config: dict[str, Any]) -> None:
     number = isinstance(beta, int | float) and not isinstance(beta, bool)
     require(number and 0 <= beta < np.inf, "beta", beta, "a finite number >= 0")
     for key, least in (("steps", 1), ("seeds", 1), ("seed", 0)):
-        require(type(config[key]) is int and config[key] >= least, key, config[key], f"an integer >= {least}")
+        require_integer(key, config[key], least)
     threads = config["threads"]
     require(threads is None or (type(threads) is int and threads >= 1), "threads", threads, "an integer >= 1, or null: all")
 

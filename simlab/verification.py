@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from envs.dials import require_integer
 from envs.invalid import Invalid, require
 from simlab import catalogue
 from simlab.configuration import plan
@@ -103,7 +104,7 @@ def _instances(config: DictConfig) -> list[Instance]:
     numbers = isinstance(betas, list) and bool(betas) and all(type(beta) in (int, float) and 0 < beta < float("inf") for beta in betas)
     require(numbers, "betas", betas, "a list of numbers > 0")
     for key, least in (("seeds", 1), ("seed", 0)):
-        require(type(config[key]) is int and config[key] >= least, key, config[key], f"an integer >= {least}")
+        require_integer(key, config[key], least)
     if config.get("env") is None:
         for key, default in (("seeds", 1), ("seed", 0)):
             require(config[key] == default, key, config[key], "given together with env: the standard instances are fixed")

@@ -227,6 +227,17 @@ def gather(batch: Sequence[Instance], ratios: NDArray, counts: ArrayLike, run: R
         yield Finding(f"{instance.name}{label}", worst, str(status))
 
 
+STANDARD_ERRORS = 4.0
+"""A mean over seeds exceeds a bound when it does so by this many standard errors: a false alarm in 30,000 at the bound."""
+
+
+def mean_below(name: str, values: NDArray, bound: float, run: Run) -> Finding:
+    """Whether the mean of `values`, one a seed, can be at most `bound`: its lower confidence limit over the bound."""
+    low = values.mean() - STANDARD_ERRORS * values.std(ddof=1) / np.sqrt(len(values))
+    status = next((str(status) for status in run.status if status != "ok"), "ok")
+    return Finding(name, float(max(low, 0.0) / bound) if bound > KL_FLOOR else None, status)
+
+
 def compare(
     instances: Sequence[Instance], ours: Callable[[float], Method], theirs: Callable[[float], Method], *, steps: int, error: float
 ) -> Iterator[Finding]:

@@ -10,14 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from algorithms.sppo_sampled import SPPOSampled
 from envs.feedback import Duels
 from simlab.run import Method, simulate
-from theory.claim import Claim, Finding, Instance, whatever_beta
-
-STANDARD_ERRORS = 4.0
+from theory.claim import Claim, Finding, Instance, mean_below, whatever_beta
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +56,8 @@ class SampledAverage(Claim):
             slots=(),
         )
         gap = run.measured["average_original_exploitability"][:, 0]
-        low = gap.mean() - STANDARD_ERRORS * gap.std(ddof=1) / np.sqrt(self.seeds)
         bound = -instance.start.min() / (self.rate * self.steps) + self.rate / 8
-        status = next((str(status) for status in run.status if status != "ok"), "ok")
-        return Finding(f"{instance.name}, n = {self.samples}", float(max(low, 0.0) / bound), status)
+        return mean_below(f"{instance.name}, n = {self.samples}", gap, bound, run)
 
 
 @dataclass(frozen=True, kw_only=True)
