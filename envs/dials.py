@@ -1,8 +1,11 @@
-"""Checks that the dials of worlds and start policies share, each refusing with one line."""
+"""Checks that games, worlds, methods and commands share, each refusing with one line."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from envs.invalid import Invalid, require
 
@@ -37,3 +40,14 @@ def require_positive(key: str, value: object) -> None:
 def require_tolerance(value: object) -> None:
     """Raise :class:`Invalid` unless `value` can be the `tolerance` of an inner solve."""
     require(isinstance(value, float) and 0 < value < 1, "tolerance", value, "a number in (0, 1)")
+
+
+def read_only(key: str, values: ArrayLike) -> NDArray:
+    """A copy of `values` as an array of floats that nobody can change; :class:`Invalid` where they are no numbers."""
+    try:
+        array = np.array(values, dtype=np.float64, order="C")
+    except (TypeError, ValueError):
+        raise Invalid(key, values, "an array of numbers") from None
+    array += 0.0  # -0.0 and 0.0 are one number and must hash alike
+    array.setflags(write=False)
+    return array

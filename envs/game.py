@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logit, logsumexp
 
+from envs.dials import read_only
 from envs.invalid import Invalid, require
 
 INTRANSITIVITY_CLIP = 1e-3
@@ -58,8 +59,8 @@ class Game:
     beta: float
 
     def __post_init__(self) -> None:
-        preference = _read_only(self.preference, "preference")
-        log_reference = _read_only(self.log_reference, "log_reference")
+        preference = read_only("preference", self.preference)
+        log_reference = read_only("log_reference", self.log_reference)
         shape = preference.shape
         require(len(shape) == 2 and shape[0] == shape[1] >= 2, "preference", f"array of shape {shape}", "a square matrix, K >= 2")
         _require_preference(preference)
@@ -128,16 +129,6 @@ class Game:
         """Number of triples i > j > k > i in the majority relation (ties count as no edge)."""
         beats = (self.preference > 0.5).astype(float)
         return round(float(np.einsum("ij,jk,ki->", beats, beats, beats, optimize=True)) / 3)
-
-
-def _read_only(values: ArrayLike, key: str) -> NDArray:
-    try:
-        array = np.array(values, dtype=np.float64, order="C")
-    except (TypeError, ValueError):
-        raise Invalid(key, values, "an array of numbers") from None
-    array += 0.0  # -0.0 and 0.0 are one number and must hash alike
-    array.setflags(write=False)
-    return array
 
 
 def _require_preference(preference: NDArray) -> None:

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
-from envs.dials import require_integer, require_number
+from envs.dials import read_only, require_integer, require_number
 from envs.divergence import log_normalise
 from envs.feedback import Flip, SymmetricFlip
-from envs.invalid import Invalid, require
+from envs.invalid import require
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,8 @@ class Comparisons:
 
     def __post_init__(self) -> None:
         for key in ("features", "wins", "losses"):
-            object.__setattr__(self, key, _read_only(key, getattr(self, key)))
+            object.__setattr__(self, key, read_only(key, getattr(self, key)))
+            require(np.isfinite(getattr(self, key)).all(), key, "an array with nan or inf", "finite")
         shape = self.features.shape
         require(len(shape) == 2 and min(shape) >= 1, "features", f"array of shape {shape}", "of shape (m, D)")
         for key in ("wins", "losses"):
@@ -193,13 +194,3 @@ class Rows:
 
 def _stream(seed: int, part: int) -> np.random.Generator:
     return np.random.default_rng([seed, part])
-
-
-def _read_only(key: str, values: ArrayLike) -> NDArray:
-    try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise Invalid(key, values, "an array of numbers") from None
-    require(np.isfinite(array).all(), key, "an array with nan or inf", "finite")
-    array.setflags(write=False)
-    return array
