@@ -26,6 +26,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import linprog, minimize
 from scipy.sparse import csr_array, eye_array, hstack, vstack
 
+from algorithms.pair_kernel import gradient_and_hessian, margins, weighted_sum
 from algorithms.pair_loss import PairLoss
 from envs.invalid import require
 from envs.pairs import Comparisons
@@ -157,53 +158,52 @@ class _Problem:
         kept = comparisons.wins + comparisons.losses > 0
         features = comparisons.features[kept]
         self.loss, self.ridge, self.basis = loss, ridge, _span(features)
-        self.features = features @ self.basis
+        self.features = np.ascontiguousarray(features @ self.basis)
         self.wins, self.losses = comparisons.wins[kept] / comparisons.total, comparisons.losses[kept] / comparisons.total
         self.rank = self.basis.shape[1]
 
     def value(self, x: NDArray) -> float:
-        margin = self.features @ x
+        margin = margins(self.features, x)
         return float(self.wins @ self.loss.value(margin) + self.losses @ self.loss.value(-margin) + 0.5 * self.ridge * x @ x)
 
     def size(self, x: NDArray) -> float:
         """The sum of the sizes of the terms of `value`, to which its rounding error is relative."""
-        margin = self.features @ x
+        margin = margins(self.features, x)
         terms = self.wins @ np.abs(self.loss.value(margin)) + self.losses @ np.abs(self.loss.value(-margin))
         return float(terms + 0.5 * self.ridge * x @ x)
 
     def gradient(self, x: NDArray) -> NDArray:
-        margin = self.features @ x
-        slopes = self.wins * self.loss.slope(margin) - self.losses * self.loss.slope(-margin)
-        return self.features.T @ slopes + self.ridge * x
+        return weighted_sum(self.features, self._slopes(margins(self.features, x))) + self.ridge * x
+
+    def derivatives(self, x: NDArray) -> tuple[NDArray, NDArray]:
+        """Gradient and Hessian."""
+        margin = margins(self.features, x)
+        curvatures = self.wins * self.loss.curvature(margin) + self.losses * self.loss.curvature(-margin)
+        gradient, hessian = gradient_and_hessian(self.features, self._slopes(margin), curvatures)
+        return gradient + self.ridge * x, hessian + self.ridge * np.eye(self.rank)
+
+    def _slopes(self, margin: NDArray) -> NDArray:
+        return self.wins * self.loss.slope(margin) - self.losses * self.loss.slope(-margin)
 
     def gradient_size(self, x: NDArray) -> float:
         """The sum of the norms of the terms of `gradient`."""
-        margin = self.features @ x
+        margin = margins(self.features, x)
         slopes = self.wins * np.abs(self.loss.slope(margin)) + self.losses * np.abs(self.loss.slope(-margin))
         return float(np.linalg.norm(self.features, axis=1) @ slopes + self.ridge * np.linalg.norm(x))
 
     def newton_step(self, x: NDArray) -> NDArray | None:
         """None where the objective is flat to rounding: the margins have run away."""
-        try:
-            step = -cho_solve(cho_factor(self.hessian(x)), self.gradient(x))
-        except np.linalg.LinAlgError:
-            return None
-        return step if np.isfinite(step).all() else None
+        return _solve(*self.derivatives(x))
 
     def largest_margin(self, x: NDArray) -> float:
-        return float(np.abs(self.features @ x).max(initial=0.0))
+        return float(np.abs(margins(self.features, x)).max(initial=0.0))
 
     def recession(self, direction: NDArray) -> float:
         """The slope of the objective far out in a direction, without ridge: a minimiser needs it to be positive."""
-        margin = self.features @ direction
+        margin = margins(self.features, direction)
         low, high = self.loss.slope(np.array([-np.inf, np.inf]))
         up, down = self.wins * high - self.losses * low, self.wins * low - self.losses * high
         return float(np.where(margin > 0, up, down) @ margin)
-
-    def hessian(self, x: NDArray) -> NDArray:
-        margin = self.features @ x
-        curvature = self.wins * self.loss.curvature(margin) + self.losses * self.loss.curvature(-margin)
-        return (self.features * curvature[:, None]).T @ self.features + self.ridge * np.eye(self.rank)
 
 
 def _span(features: NDArray) -> NDArray:
@@ -220,20 +220,30 @@ def _newton(problem: _Problem) -> tuple[NDArray, int, bool]:
     if problem.rank == 0:
         return x, 0, True
     for iteration in range(1, ITERATIONS + 1):
-        step = problem.newton_step(x)
+        gradient, hessian = problem.derivatives(x)
+        step = _solve(gradient, hessian)
         if step is None:
             return x, iteration, False
         if problem.largest_margin(step) <= SETTLED * max(1.0, problem.largest_margin(x)):
             return x + step, iteration, True
-        if np.linalg.norm(problem.gradient(x)) <= ROUNDING * problem.gradient_size(x):
+        if np.linalg.norm(gradient) <= ROUNDING * problem.gradient_size(x):
             return x, iteration, True
-        x = x + _damping(problem, x, step) * step
+        x = x + _damping(problem, x, step, gradient @ step) * step
     return x, ITERATIONS, False
 
 
-def _damping(problem: _Problem, x: NDArray, step: NDArray) -> float:
+def _solve(gradient: NDArray, hessian: NDArray) -> NDArray | None:
+    """Newton's step; None where the Hessian is not positive definite to rounding."""
+    try:
+        step = -cho_solve(cho_factor(hessian), gradient)
+    except np.linalg.LinAlgError:
+        return None
+    return step if np.isfinite(step).all() else None
+
+
+def _damping(problem: _Problem, x: NDArray, step: NDArray, descent: float) -> float:
     """Halve the step until it decreases the objective enough (Armijo), up to rounding."""
-    value, descent = problem.value(x), problem.gradient(x) @ step
+    value = problem.value(x)
     slack, share = 1e-13 * problem.size(x), 1.0
     while not problem.value(x + share * step) <= value + 1e-4 * share * descent + slack:  # a nan is halved too
         share /= 2

@@ -14,7 +14,7 @@ near 1/2, where the difference of two large losses is not.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,8 +26,10 @@ from envs.invalid import require
 class PairLoss(Protocol):
     """A strictly convex loss of the margin of the observed winner; functions of arrays, entry by entry.
 
-    The limits of `slope` at -inf and inf say whether data have a minimiser.
+    The limits of `slope` at -inf and inf say whether data have a minimiser. `log_ratio` says that the margin is h itself.
     """
+
+    log_ratio: ClassVar[bool]
 
     def value(self, margin: ArrayLike) -> NDArray: ...
 
@@ -38,6 +40,8 @@ class PairLoss(Protocol):
 
 class TiltedLogistic(ABC):
     """log(1 + exp(-u)) + tilt u."""
+
+    log_ratio: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -58,9 +62,14 @@ class TiltedLogistic(ABC):
         margin = np.asarray(margin, dtype=np.float64)
         return expit(margin) * expit(-margin)
 
+    def __str__(self) -> str:
+        return f"log(1 + exp(-u)){_linear(self.tilt, 'u')},  u = beta h"
+
 
 class TiltedSquare(ABC):
-    """(u - target)^2 + tilt u."""
+    """(h - target)^2 + tilt h."""
+
+    log_ratio: ClassVar[bool] = True
 
     @property
     @abstractmethod
@@ -85,6 +94,9 @@ class TiltedSquare(ABC):
         """2."""
         return np.full_like(np.asarray(margin, dtype=np.float64), 2.0)
 
+    def __str__(self) -> str:
+        return f"(h - {self.target:.4g})^2{_linear(self.tilt, 'h')}"
+
 
 def debiasing_weight(flip: float) -> float:
     """c = flip / (1 - 2 flip); 1 - 2 flip is exact in floating point near 1/2."""
@@ -94,6 +106,10 @@ def debiasing_weight(flip: float) -> float:
 def require_tau(tau: object) -> None:
     """Refuse anything but a positive finite number."""
     require(_is_number(tau) and 0 < tau < np.inf, "tau", tau, "a finite number > 0")  # type: ignore[operator]
+
+
+def _linear(coefficient: float, symbol: str) -> str:
+    return f" {'-' if coefficient < 0 else '+'} {abs(coefficient):.4g} {symbol}" if coefficient else ""
 
 
 def _is_number(value: object) -> bool:

@@ -1,11 +1,15 @@
-"""Runs the experiments of conf/experiment and writes docs/experiments.md: how many updates and queries reach a gap.
+"""Runs the experiments of conf/experiment and writes docs/experiments.md: what self-play spends to reach a gap, how offline learners err.
 
 `python docs/experiments.py FOLDER` keeps the rows in FOLDER, where finished runs are not repeated.
 """
 
+import json
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -16,13 +20,7 @@ from simlab.cli import main
 GAP = 1e-4
 """Duality gap that counts as reached."""
 
-EXPERIMENTS = {
-    "egpo_simulation": ["algorithm", "beta"],
-    "egpo_simulation_pairs": ["algorithm", "beta"],
-    "egpo_simulation_labels": ["algorithm", "beta"],
-    "egpo_simulation_nash_md": ["opponent_pull", "beta"],
-    "nash_mp_dimension": ["algorithm", "beta", "actions"],
-}
+Rows = Callable[[pd.DataFrame], pd.DataFrame]
 
 
 def rows(folder: Path) -> pd.DataFrame:
@@ -30,11 +28,12 @@ def rows(folder: Path) -> pd.DataFrame:
     frames = []
     for path in sorted(folder.glob("*.parquet")):
         stored = store.read(path)
-        frame = pd.DataFrame({name: stored.column(name) for name in ("seed", "step", "queries", "duality_gap")})
-        config = yaml.safe_load(stored.metadata["config"])
+        frame = stored.frame
+        config, world = yaml.safe_load(stored.metadata["config"]), json.loads(stored.metadata["world"])
         frame["algorithm"], frame["beta"] = path.name.partition("-")[0], config["beta"]
-        frame["actions"] = config["env"]["actions"]
-        frame["opponent_pull"] = config["algorithm"].get("opponent_pull")
+        frame["opponent_pull"], frame["expected_error"] = config["algorithm"].get("opponent_pull"), world.get("expected_error")
+        frame["true prototypes"] = config["env"].get("prototypes")
+        frame = frame.join(pd.DataFrame({key: [config["env"].get(key)] * len(frame) for key in ("actions", "flip", "n")}))
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
 
@@ -47,6 +46,29 @@ def reached(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     medians = below.groupby(by).median()[share.reindex(below.groupby(by).size().index) >= 0.5]
     table = pd.DataFrame({"gap at the end": last}).join(medians.rename(columns={"step": "updates", "queries": "preference queries"}))
     return table.reset_index()
+
+
+def noise(frame: pd.DataFrame) -> pd.DataFrame:
+    """Root mean square error against its large-sample value, mean gaps, and the share of samples without a minimiser."""
+    table = frame.groupby(["flip", "n", "algorithm"]).agg(
+        **{
+            "rms error": ("estimation_error", lambda error: np.sqrt((error**2).mean())),
+            "expected": ("expected_error", "first"),
+            "regularised gap": ("regularised_gap", "mean"),
+            "reward gap": ("reward_gap", "mean"),
+            "no minimiser": ("status", lambda status: f"{(status == 'no minimiser').mean():.0%}"),
+        }
+    )
+    return table.reset_index()
+
+
+def recovery(frame: pd.DataFrame) -> pd.DataFrame:
+    """Medians for the users a learner was given, and for newcomers after 10 comparisons of theirs."""
+    kept = frame[(frame["users"] == "seen") | (frame["comparisons"] == 10)].copy()
+    kept["prototypes"] = kept["prototypes"].replace(0, "pooled scores").astype(str)
+    medians = kept.groupby(["true prototypes", "prototypes", "users"])[["accuracy", "excess_cross_entropy"]].median().unstack("users")
+    medians.columns = [f"{figure.replace('_', ' ')}, {users}" for figure, users in medians.columns]
+    return medians.reset_index()
 
 
 def markdown(table: pd.DataFrame) -> str:
@@ -62,12 +84,23 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join(f"| {line} |" for line in lines)
 
 
+EXPERIMENTS: dict[str, Rows] = {
+    "egpo_simulation": partial(reached, by=["algorithm", "beta"]),
+    "egpo_simulation_pairs": partial(reached, by=["algorithm", "beta"]),
+    "egpo_simulation_labels": partial(reached, by=["algorithm", "beta"]),
+    "egpo_simulation_nash_md": partial(reached, by=["opponent_pull", "beta"]),
+    "nash_mp_dimension": partial(reached, by=["algorithm", "beta", "actions"]),
+    "noisy_labels": noise,
+    "prototypes": recovery,
+}
+
 if __name__ == "__main__":
-    parts = [f"# Experiments\n\nMedians over ten games; reached is a gap below {GAP:g}. Written by `python docs/experiments.py FOLDER`."]
-    for name, by in EXPERIMENTS.items():
+    words = f"Of self-play, medians over ten games; reached is a gap below {GAP:g}. Written by `python docs/experiments.py FOLDER`."
+    parts = [f"# Experiments\n\n{words}"]
+    for name, table in EXPERIMENTS.items():
         folder = Path(sys.argv[1]) / name
         if main(["run", f"experiment={name}", f"store={folder}"]) not in (0, 1):
             sys.exit(f"{name}: did not run")
         words = [line.lstrip("# ") for line in (CONF / "experiment" / f"{name}.yaml").read_text().splitlines()[1:] if line.startswith("#")]
-        parts.append(f"## {name}\n\n{' '.join(words)}\n\n`simlab run experiment={name}`\n\n{markdown(reached(rows(folder), by))}")
+        parts.append(f"## {name}\n\n{' '.join(words)}\n\n`simlab run experiment={name}`\n\n{markdown(table(rows(folder)))}")
     (Path(__file__).parent / "experiments.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")

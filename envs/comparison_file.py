@@ -24,6 +24,7 @@ from envs.invalid import Invalid, require
 HEADER = ["winner", "loser", "count"]
 MOST_ITEMS = 10_000
 MOST_COUNT = 10**9
+MOST_PEOPLE = 10**6
 
 
 class Tally(NamedTuple):
@@ -56,6 +57,24 @@ def read_tally(path: str | os.PathLike[str]) -> Tally:
     except _Malformed as malformed:
         line, allowed = malformed.args
         raise Invalid("path", f"{path} line {line}", allowed) from None
+
+
+def read_rankings(path: str | os.PathLike[str]) -> NDArray[np.intp]:
+    """(V, K) the place of each item, 0 for the best, in the order of each of V people: of a `.soc` file, which alone tells them apart.
+
+    Raises
+    ------
+    Invalid
+        With the key `path`: for a file of another kind, of more than MOST_PEOPLE people, or that cannot be read.
+    """
+    require(Path(path).suffix.lower() == ".soc", "path", path, "a .soc file, which tells people apart, for a learner of users")
+    try:
+        ballots = _ballots(_text(Path(path)))
+    except _Malformed as malformed:
+        line, allowed = malformed.args
+        raise Invalid("path", f"{path} line {line}", allowed) from None
+    require(ballots.weights.sum() <= MOST_PEOPLE, "path", path, f"a file of at most {MOST_PEOPLE} people")
+    return np.repeat(ballots.places, ballots.weights, axis=0)
 
 
 def _text(file: Path) -> str:
@@ -120,7 +139,15 @@ def _ordered(labels: set[str]) -> tuple[str, ...]:
     return tuple(sorted(labels, key=lambda label: (int(label), label) if numeric else label))
 
 
-def _read_soc(text: str) -> Tally:
+class _Ballots(NamedTuple):
+    """Labels of K items, how many people gave each order, and the (orders, K) places of the items in it."""
+
+    items: tuple[str, ...]
+    weights: NDArray[np.int64]
+    places: NDArray[np.intp]
+
+
+def _ballots(text: str) -> _Ballots:
     lines = [(number, line.strip()) for number, line in enumerate(io.StringIO(text, newline=None), 1) if line.strip()]
     items = _alternatives(lines)
     orders = [(number, line) for number, line in lines if not line.startswith("#")]
@@ -128,8 +155,12 @@ def _read_soc(text: str) -> Tally:
         raise _Malformed(lines[-1][0], "followed by at least one line `count: order`")
     ballots = [_ballot(number, line, items) for number, line in orders]
     weights = np.array([weight for weight, _ in ballots])
-    rank = np.argsort([order for _, order in ballots], axis=1)
-    return Tally(items, np.stack([weights @ (rank[:, [item]] < rank) for item in range(len(items))]))
+    return _Ballots(items, weights, np.argsort([order for _, order in ballots], axis=1))
+
+
+def _read_soc(text: str) -> Tally:
+    items, weights, places = _ballots(text)
+    return Tally(items, np.stack([weights @ (places[:, [item]] < places) for item in range(len(items))]))
 
 
 def _alternatives(lines: list[tuple[int, str]]) -> tuple[str, ...]:

@@ -55,6 +55,37 @@ def reward_gap(world: Pairs, log_policy: ArrayLike) -> float:
     return reward(world, world.log_policy(world.shift)) - reward(world, log_policy)
 
 
+def estimation_error(world: Pairs, shift: ArrayLike) -> float:
+    """|theta - theta*|_H at theta = theta0 + shift: the root mean square error of margins, weighed as the data determine them."""
+    error = np.asarray(shift) - world.shift
+    return float(np.sqrt(error @ information(world) @ error))
+
+
+def accuracy(world: Pairs, log_policy: ArrayLike) -> float:
+    """The share of sampled pairs whose likelier winner has the larger log pi/pi_ref; pairs that tie are left out."""
+    clear = (world.rows.clean != 0.5) * world.rows.weight
+    return float(clear @ (_differences(world, log_policy) * (world.rows.clean - 0.5) > 0) / clear.sum()) if clear.any() else np.nan
+
+
+def borda_agreement(world: Pairs, log_policy: ArrayLike) -> float:
+    """The share of all pairs of responses to a prompt that log pi/pi_ref and the Borda score order alike.
+
+    The Borda score of a response is its mean probability of beating a uniformly drawn one.
+    """
+    score = world.preference.mean(axis=2)
+    ratio = np.asarray(log_policy) - world.log_reference
+    first, second = np.triu_indices(world.actions, 1)
+    agree = (score[:, first] - score[:, second]) * (ratio[:, first] - ratio[:, second]) > 0
+    return float(agree.mean())
+
+
+def _differences(world: Pairs, log_policy: ArrayLike) -> NDArray:
+    """(m,) log pi/pi_ref of each row's first response less that of its second."""
+    ratio = np.asarray(log_policy) - world.log_reference
+    first, second = np.triu_indices(world.actions, 0 if world.keep_equal else 1)
+    return (ratio[:, first] - ratio[:, second]).ravel()
+
+
 def _moment(world: Pairs, value: NDArray) -> NDArray:
     features = world.rows.features
     return (features * (world.rows.weight * value)[:, None]).T @ features

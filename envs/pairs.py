@@ -12,54 +12,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
-from envs.dials import read_only, require_integer, require_number
+from envs.comparisons import Comparisons
+from envs.dials import require_integer, require_number
 from envs.divergence import log_normalise
 from envs.feedback import Flip, SymmetricFlip
+from envs.game import Game, flip_preference
 from envs.invalid import require
+from envs.triangle import complete
 
-
-@dataclass(frozen=True, eq=False)
-class Comparisons:
-    """How often each side of each pair was preferred.
-
-    Parameters
-    ----------
-    features : (m, D) array
-        z: the margin of the first response of pair i over the second is features[i] . theta.
-    wins, losses : (m,) arrays
-        How often the first, and the second, was preferred: finite, at least 0, not all 0; expected counts need not be integers.
-
-    Raises
-    ------
-    Invalid
-        With the argument and what is allowed.
-    """
-
-    features: NDArray
-    wins: NDArray
-    losses: NDArray
-
-    def __post_init__(self) -> None:
-        for key in ("features", "wins", "losses"):
-            object.__setattr__(self, key, read_only(key, getattr(self, key)))
-            require(np.isfinite(getattr(self, key)).all(), key, "an array with nan or inf", "finite")
-        shape = self.features.shape
-        require(len(shape) == 2 and min(shape) >= 1, "features", f"array of shape {shape}", "of shape (m, D)")
-        for key in ("wins", "losses"):
-            counts = getattr(self, key)
-            require(counts.shape == shape[:1], key, f"array of shape {counts.shape}", f"of shape ({shape[0]},), one entry for each pair")
-            require(counts.min() >= 0, key, counts.min(), "counts >= 0")
-        require(self.total > 0, "wins", "all 0, as losses", "at least one comparison")
-
-    @property
-    def total(self) -> float:
-        """n, the number of comparisons."""
-        return float(self.wins.sum() + self.losses.sum())
+__all__ = ["Comparisons", "Pairs", "Rows"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +37,7 @@ class Pairs:
     ----------
     n : int >= 1, comparisons of a sample
     contexts, actions : int >= 1, >= 2; prompts, and responses to each
-    dimension : int in [1, contexts (actions - 1)], D: phi has independent normal entries of variance 1/D
+    d : int in [1, contexts (actions - 1)], features of a response: phi has independent normal entries of variance 1/d
     beta : float in [1e-6, 1e6], the KL coefficient
     flip : float in [0, 1/2), or a `Flip`: the probability of a wrong label
     scale : float in [0, 1e6], standard deviation of the reward under the reference within a prompt (root mean square over prompts)
@@ -87,18 +54,23 @@ class Pairs:
     n: int = 10_000
     contexts: int = 6
     actions: int = 5
-    dimension: int = 8
+    d: int = 8
     beta: float = 0.5
     flip: float | Flip = 0.0
     scale: float = 0.5
     keep_equal: bool = False
     seed: int = 0
 
+    varies: ClassVar[bool] = False
+    """Whether `games` of different seeds differ."""
+    data_dials: ClassVar[tuple[str, ...]] = ("n", "flip", "keep_equal")
+    """Dials of the comparisons, without effect on `games`."""
+
     def __post_init__(self) -> None:
-        for key, least in {"n": 1, "contexts": 1, "actions": 2, "dimension": 1, "seed": 0}.items():
+        for key, least in {"n": 1, "contexts": 1, "actions": 2, "d": 1, "seed": 0}.items():
             require_integer(key, getattr(self, key), least)
         most = self.contexts * (self.actions - 1)
-        require(self.dimension <= most, "dimension", self.dimension, f"at most contexts (actions - 1) = {most}, or no data determine theta")
+        require(self.d <= most, "d", self.d, f"at most contexts (actions - 1) = {most}, or no data determine theta")
         require_number("beta", self.beta, 1e-6, 1e6)
         require_number("scale", self.scale, 0, 1e6)
         require(isinstance(self.keep_equal, bool), "keep_equal", self.keep_equal, "true or false")
@@ -108,17 +80,17 @@ class Pairs:
     @cached_property
     def phi(self) -> NDArray:
         """(contexts, actions, D) features."""
-        return _stream(self.seed, 0).standard_normal((self.contexts, self.actions, self.dimension)) / np.sqrt(self.dimension)
+        return _stream(self.seed, 0).standard_normal((self.contexts, self.actions, self.d)) / np.sqrt(self.d)
 
     @cached_property
     def theta0(self) -> NDArray:
         """(D,) parameters of the reference."""
-        return _stream(self.seed, 1).standard_normal(self.dimension)
+        return _stream(self.seed, 1).standard_normal(self.d)
 
     @cached_property
     def shift(self) -> NDArray:
         """(D,) theta* - theta0, what a fit estimates."""
-        direction = _stream(self.seed, 2).standard_normal(self.dimension)
+        direction = _stream(self.seed, 2).standard_normal(self.d)
         reward, q = self.phi @ direction, np.exp(self.log_reference)
         variance = (q * (reward - (q * reward).sum(axis=1, keepdims=True)) ** 2).sum(axis=1)
         return self.scale / self.beta * direction / np.sqrt(variance.mean())
@@ -134,30 +106,45 @@ class Pairs:
         return self.beta * self.phi @ self.shift
 
     @cached_property
+    def preference(self) -> NDArray:
+        """(contexts, actions, actions) clean probabilities that one response beats another."""
+        return np.stack([complete(expit(reward[:, None] - reward)) for reward in self.reward])
+
+    @cached_property
     def rows(self) -> Rows:
         """The pairs, a prompt after the other."""
         first, second = np.triu_indices(self.actions, 0 if self.keep_equal else 1)
         q = np.exp(self.log_reference)
         weight = np.where(first == second, 1.0, 2.0) * q[:, first] * q[:, second]
-        clean = expit(self.reward[:, :, None] - self.reward[:, None, :])
-        rates = np.stack([np.broadcast_to(self.flip.rates(matrix), matrix.shape) for matrix in clean])  # type: ignore[union-attr]
-        observed = clean + rates * (1.0 - 2.0 * clean)
+        rates = np.stack([np.broadcast_to(self.flip.rates(matrix), matrix.shape) for matrix in self.preference])  # type: ignore[union-attr]
+        observed = flip_preference(self.preference, rates)
         return Rows(
-            features=self.beta * (self.phi[:, first] - self.phi[:, second]).reshape(-1, self.dimension),
+            features=self.beta * (self.phi[:, first] - self.phi[:, second]).reshape(-1, self.d),
             weight=(weight / weight.sum()).ravel(),
-            clean=clean[:, first, second].ravel(),
+            clean=self.preference[:, first, second].ravel(),
             observed=observed[:, first, second].ravel(),
+            rates=rates[:, first, second].ravel(),
         )
 
-    def comparisons(self, n: int | None = None, seed: int = 0, *, log_ratio: bool = False) -> Comparisons:
+    @property
+    def flip_rate(self) -> float:
+        """The share of labels that are wrong."""
+        return float(self.rows.weight @ self.rows.rates)
+
+    def games(self, beta: float, *, seed: int = 0, index: int = 0) -> list[Game]:
+        """A game a prompt: the clean preferences, at the reference; seeds draw nothing here."""
+        del seed, index
+        return [Game(preference, log_q, beta) for preference, log_q in zip(self.preference, self.log_reference, strict=True)]
+
+    def comparisons(self, n: int | None = None, seed: int = 0, index: int = 0, *, log_ratio: bool = False) -> Comparisons:
         """A sample: n pairs (the world's `n` by default), labelled.
 
         Parameters
         ----------
-        seed : of the sample; the same world gives independent samples for different seeds
+        seed, index : root and number of the sample; samples of one world are independent of each other
         log_ratio : whether features are phi(a) - phi(b), for losses of h itself (IPO), in place of beta times that
         """
-        rng = np.random.default_rng([self.seed, 3, seed])
+        rng = np.random.default_rng([self.seed, 3, seed, index])
         pairs = rng.multinomial(self.n if n is None else n, self.rows.weight)
         wins = rng.binomial(pairs, self.rows.observed)
         return Comparisons(self._features(log_ratio), wins, pairs - wins)
@@ -184,12 +171,14 @@ class Rows:
     features : (m, D) array, z = beta (phi(x, a) - phi(x, b))
     weight : (m,) array, the probability of the pair, summing to 1
     clean, observed : (m,) arrays, p and its flipped form: the probability that the first, or its label, wins
+    rates : (m,) array, the probability that a label is wrong
     """
 
     features: NDArray
     weight: NDArray
     clean: NDArray
     observed: NDArray
+    rates: NDArray
 
 
 def _stream(seed: int, part: int) -> np.random.Generator:

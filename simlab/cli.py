@@ -17,7 +17,7 @@ from simlab.request import parse
 
 COMMANDS = {
     "run": ("simlab.simulation:run", "run a method on a world, once or in a sweep, and store the results"),
-    "verify": ("simlab.verification:verify", "check the claims of the literature on games whose truth is known"),
+    "verify": ("simlab.verification:verify", "check the claims of the literature on worlds whose truth is known"),
 }
 
 HELP = """\
@@ -34,6 +34,7 @@ commands:
 examples:
   simlab run env=blend algorithm=nash_md               one method on one world
   simlab run -m env=blend algorithm=egpo,sppo seeds=64 a sweep: one run for each method, 64 seeds each
+  simlab run env=pairs env.flip=0.2 algorithm=rdpo     an offline learner on noisy labels
   simlab verify                                        a verdict for every claim
 """
 

@@ -8,24 +8,27 @@ import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from omegaconf import OmegaConf
 
 import simlab
 from simlab import store
-from simlab.experiment import Experiment
-from simlab.facts import facts
+from simlab.experiment import Experiment, member_name
 from simlab.identity import identity, sources
 from simlab.interrupt import interruptible
 
 LIBRARIES = ("numpy", "numba", "scipy")
 
 
+Kind = TypeVar("Kind", bound=Experiment, covariant=True)
+
+
 @dataclass(frozen=True, eq=False)
-class Finished:
+class Finished(Generic[Kind]):
     """A run and its rows; `fresh` says that it ran just now."""
 
-    experiment: Experiment
+    experiment: Kind
     stored: store.Stored
     fresh: bool
 
@@ -50,8 +53,8 @@ def perform(experiment: Experiment) -> Finished:
         "config": OmegaConf.to_yaml(OmegaConf.create(experiment.config)),
         "versions": json.dumps(_versions()),
         "sources": sources(),
-        "tableau": str(experiment.tableau),
-        "world": json.dumps(facts(experiment.world, experiment.games)),
+        "method": experiment.equations,
+        "world": json.dumps(experiment.facts()),
         "seconds": f"{time.perf_counter() - began:.3f}",
     }
     path = place(experiment)
@@ -61,17 +64,12 @@ def perform(experiment: Experiment) -> Finished:
 
 def place(experiment: Experiment) -> Path:
     """The file that holds, or will hold, a run's rows."""
-    names = [member_name(experiment, group) for group in ("algorithm", "env")]
+    names = [member_name(experiment.config, group) for group in ("algorithm", "env")]
     return store.place(experiment.config["store"], "-".join(names), _identity(experiment))
 
 
-def member_name(experiment: Experiment, group: str) -> str:
-    """The name of the module that a member of a group comes from."""
-    return experiment.config[group]["_target_"].split(".")[-2]
-
-
 def _identity(experiment: Experiment) -> str:
-    return identity(experiment.config, measure=experiment.measure, random=experiment.random)
+    return identity(experiment.config, measure=experiment.figures, random=experiment.random)
 
 
 def _versions() -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import simlab
 
-NUMERIC = ("envs", "algorithms", "simlab.run", "simlab.packing", "simlab.experiment")
+NUMERIC = ("envs", "algorithms", "simlab.run", "simlab.packing", "simlab.self_play", "simlab.offline", "simlab.pluralistic")
 """Packages and modules whose sources decide the numbers."""
 
 IRRELEVANT = ("store", "threads")

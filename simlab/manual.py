@@ -26,6 +26,8 @@ EXAMPLES = {
         ("simlab run env=blend feedback=duels feedback.flip=0.1 seeds=256", "sampled labels, one in ten wrong"),
         ("simlab run -m env=blend env.intransitivity=0,0.5,1 algorithm=egpo,nash_md", "a sweep of six runs"),
         ("simlab run env=recorded env.path=counts.csv", "comparisons from a file"),
+        ("simlab run -m env=pairs env.flip=0.2 env.n=1000,100000 algorithm=dpo,rdpo", "offline learners on noisy labels"),
+        ("simlab run env=population algorithm=pal seeds=10", "users who differ"),
     ],
     "verify": [
         ("simlab verify", "every claim"),

@@ -11,8 +11,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from simlab.checked import checked
 from simlab.configuration import Plan, plan
-from simlab.experiment import Experiment
 from simlab.finished import perform, place, recall
 from simlab.launch import inspect, launch
 from simlab.refusal import FAILED, Refused, explain, wants_traceback
@@ -37,11 +37,11 @@ def run(request: Request) -> int:
     if request.inspect:
         inspect(request)
         return 0
-    checked = _checked(planned)
+    ready = _check(planned)
     try:
-        with screen(planned, checked.measures) as _screen:
+        with screen(planned, ready.measures) as _screen:
             launch(request, planned, work)
-            _show_remote(_screen, planned, checked)
+            _show_remote(_screen, planned, ready)
             return 0 if _screen.succeeded else FAILED
     finally:
         _screen = None
@@ -52,7 +52,7 @@ def work(config: DictConfig) -> None:
     hydra = HydraConfig.get()
     number = hydra.job.num if hydra.mode == RunMode.MULTIRUN else 0
     try:
-        experiment = Experiment.from_config(config)
+        experiment = checked(config)
         finished = recall(experiment) or perform(experiment)
     except Exception as error:
         if wants_traceback():
@@ -73,26 +73,26 @@ class _Checked(NamedTuple):
     there: set[int]
 
 
-def _checked(planned: Plan) -> _Checked:
+def _check(planned: Plan) -> _Checked:
     """Refuse what cannot be run."""
     if "store" in planned.varies:
         stores = sorted({str(job.config.store) for job in planned.jobs})
         raise Refused(f"store={','.join(stores)}: must be one folder for all runs")
-    checked = _Checked([], set())
+    ready = _Checked([], set())
     for number, job in enumerate(planned.jobs):
         require_writable(job.config.store)
-        experiment = Experiment.from_config(job.config)
-        checked.measures.extend(name for name in experiment.measure if name not in checked.measures)
+        experiment = checked(job.config)
+        ready.measures.extend(name for name in experiment.figures if name not in ready.measures)
         if place(experiment).exists():
-            checked.there.add(number)
-    return checked
+            ready.there.add(number)
+    return ready
 
 
-def _show_remote(screen: Screen, planned: Plan, checked: _Checked) -> None:
+def _show_remote(screen: Screen, planned: Plan, ready: _Checked) -> None:
     """Show the runs that happened in other processes, by what they left in the store."""
     for number in screen.waiting():
-        finished = recall(Experiment.from_config(planned.jobs[number].config))
+        finished = recall(checked(planned.jobs[number].config))
         if finished:
-            screen.finished(number, replace(finished, fresh=number not in checked.there))
+            screen.finished(number, replace(finished, fresh=number not in ready.there))
         else:
             screen.failed(number)

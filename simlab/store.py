@@ -1,21 +1,22 @@
 """Results on disk: one parquet file a run, written whole or not at all.
 
-A file holds tidy rows: seed, context, step, queries, gradients, a column for each measure, status, status_step. Its
-metadata holds, as text: config (the resolved configuration, YAML), versions (JSON), sources (digest of the numeric
-sources), tableau (the method's equations), world (what the games are like, JSON), seconds (wall time), and identity (see
-`simlab.identity`), of which the file's name bears the first digits.
+A file holds tidy rows: of self-play seed, context, step, queries, gradients, a column for each measure, status, status_step;
+of other experiments no step, but what else tells their rows apart. Its metadata holds, as text: config (the resolved
+configuration, YAML), versions (JSON), sources (digest of the numeric sources), method (its equations), world (what it is like,
+JSON), seconds (wall time), and identity (see `simlab.identity`), of which the file's name bears the first digits.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -139,14 +140,16 @@ def _umask() -> int:
 
 def first(stored: Stored) -> dict[str, NDArray]:
     """The columns of the first recorded iteration, a row for each seed and context."""
-    return _at(stored, stored.column("step").min())
+    return _at(stored, np.min)
 
 
 def final(stored: Stored) -> dict[str, NDArray]:
     """The columns of the last recorded iteration, a row for each seed and context."""
-    return _at(stored, stored.column("step").max())
+    return _at(stored, np.max)
 
 
-def _at(stored: Stored, step: int) -> dict[str, NDArray]:
-    rows = stored.column("step") == step
-    return {name: stored.column(name)[rows] for name in stored.table.column_names}
+def _at(stored: Stored, end: Callable[[NDArray], Any]) -> dict[str, NDArray]:
+    """All rows where there are no iterations."""
+    columns = {name: stored.column(name) for name in stored.table.column_names}
+    rows = columns["step"] == end(columns["step"]) if "step" in columns else slice(None)
+    return {name: values[rows] for name, values in columns.items()}

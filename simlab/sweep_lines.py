@@ -8,16 +8,22 @@ from rich.text import Text
 
 from simlab.configuration import Plan
 from simlab.finished import Finished
-from simlab.store import final
-from simlab.summary import count, median, statuses
+from simlab.words import count, median, statuses
 
 HEADINGS = {
     "exploitability": "exploitability",
     "original_exploitability": "at beta=0",
     "kl_to_equilibrium": "KL to equil.",
     "average_original_exploitability": "avg, beta=0",
+    "estimation_error": "error, H norm",
+    "regularised_gap": "J gap",
+    "reward_gap": "reward gap",
+    "accuracy": "accuracy",
 }
-"""Measures that are shown where they are taken, with their headings."""
+"""Figures that are shown where they are taken, with their headings."""
+
+MOST = 4
+"""Figures on a line."""
 
 CELL = 15
 """Width of a figure."""
@@ -29,7 +35,7 @@ class SweepLines:
     def __init__(self, plan: Plan, measures: Iterable[str]):
         taken = list(measures)
         self.plan = plan
-        self.measures = [*(name for name in HEADINGS if name in taken), *(name for name in taken if name not in HEADINGS)][: len(HEADINGS)]
+        self.measures = [*(name for name in HEADINGS if name in taken), *(name for name in taken if name not in HEADINGS)][:MOST]
         self.values = [_values(job.overrides, plan.varies) for job in plan.jobs]
         ends = [key.rpartition(".")[2] for key in plan.varies]
         self.keys = [end if ends.count(end) == 1 else key for key, end in zip(plan.varies, ends, strict=True)]
@@ -44,7 +50,7 @@ class SweepLines:
     def line(self, number: int, finished: Finished) -> Text:
         """What one run came to, each figure the median of its instances at the last iteration."""
         self.skipped += not finished.fresh
-        last = final(finished.stored)
+        last = finished.experiment.headline(finished.stored)
         figures = [median(last[name]) if name in last else "" for name in self.measures]
         text = Text(f"{self._left(self.values[number])}{_right(figures)}  ").append_text(statuses(finished))
         text.append(f"  {finished.stored.path.name}", style="green")

@@ -10,8 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from simlab.configuration import Plan
 from simlab.finished import Finished
-from simlab.summary import count, summary
+from simlab.summary import summary
 from simlab.sweep_lines import SweepLines
+from simlab.words import count
 
 WIDTH = 120
 """Columns where the output is no terminal."""

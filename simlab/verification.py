@@ -24,7 +24,8 @@ from simlab.members import blaming, make
 from simlab.refusal import Refused
 from simlab.request import Request
 from theory.claim import Claim, Instance, Verdict, judge
-from theory.instances import instances_of, standard_instances
+from theory.instances import standard_subjects, subjects_of
+from theory.testbed import PairTestbed, PopulationTestbed
 
 UNEXPECTED = 1
 """Exit status when a claim that should hold is violated, or one predicted to fail is not."""
@@ -45,17 +46,17 @@ def verify(request: Request) -> int:
     if request.sweep:
         raise Refused("-m: must be left out, simlab verify checks all claims in one run")
     config = plan(Request("verify", tuple(rest))).jobs[0].config
-    chosen, instances = select(selected), _instances(config)
+    chosen, subjects = select(selected), _subjects(config)
     began = time.perf_counter()
-    verdicts = check(chosen, instances)
+    verdicts = check(chosen, subjects)
     console = Console()
     console = console if console.is_terminal else Console(width=WIDTH)
     console.print(table(verdicts))
-    console.print(summary(verdicts, len(instances), time.perf_counter() - began), highlight=False)
+    console.print(summary(verdicts, subjects, time.perf_counter() - began), highlight=False)
     return 0 if all(verdict.expected for verdict in verdicts) else UNEXPECTED
 
 
-def check(chosen: Sequence[Claim], instances: Sequence[Instance]) -> list[Verdict]:
+def check(chosen: Sequence[Claim], subjects: Sequence[Any]) -> list[Verdict]:
     """Judge each claim, with a progress bar on standard error where that is a terminal."""
     columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
@@ -64,7 +65,7 @@ def check(chosen: Sequence[Claim], instances: Sequence[Instance]) -> list[Verdic
         task = progress.add_task("", total=len(chosen))
         for claim in chosen:
             progress.update(task, description=claim.id if verdicts else f"{claim.id} (the first run ever compiles for some 20 s)")
-            verdicts.append(judge(claim, instances))
+            verdicts.append(judge(claim, subjects))
             progress.advance(task)
     return verdicts
 
@@ -99,7 +100,7 @@ def _selection(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     return values or ["*"], [word for word in overrides if word not in given]
 
 
-def _instances(config: DictConfig) -> list[Instance]:
+def _subjects(config: DictConfig) -> list[Any]:
     betas: Any = OmegaConf.to_object(config.betas) if OmegaConf.is_list(config.betas) else config.betas
     numbers = isinstance(betas, list) and bool(betas) and all(type(beta) in (int, float) and 0 < beta < float("inf") for beta in betas)
     require(numbers, "betas", betas, "a list of numbers > 0")
@@ -108,21 +109,12 @@ def _instances(config: DictConfig) -> list[Instance]:
     if config.get("env") is None:
         for key, default in (("seeds", 1), ("seed", 0)):
             require(config[key] == default, key, config[key], "given together with env: the standard instances are fixed")
-        return standard_instances(betas)
+        return standard_subjects(betas)
     world = make(config, "env")
     name = Path(config.env.path).name if "path" in config.env else type(world).__name__
-    draws = range(config.seeds if world.varies else 1)
     require(config.seeds == 1 or world.varies, "seeds", config.seeds, "1 in a world without anything random")
     with blaming(config, "env"):
-        drawn = [world.games(1.0, seed=config.seed, index=index) for index in draws]
-    several = {"seed": world.varies, "context": world.contexts > 1}
-    games = [
-        (" ".join([name, *(f"{word} {number}" for word, number in zip(several, place, strict=True) if several[word])]), game)
-        for index, contexts in zip(draws, drawn, strict=True)
-        for context, game in enumerate(contexts)
-        for place in [(index, context)]
-    ]
-    return instances_of(games, betas)
+        return subjects_of(name, world, betas, seed=config.seed, seeds=config.seeds)
 
 
 def table(verdicts: Sequence[Verdict]) -> Table:
@@ -160,7 +152,7 @@ def _colour(verdict: Verdict) -> str:
     return "green" if verdict.outcome in ("holds", "violated") else "yellow"
 
 
-def summary(verdicts: Sequence[Verdict], instances: int, seconds: float) -> str:
+def summary(verdicts: Sequence[Verdict], subjects: Sequence[Any], seconds: float) -> str:
     """What the table comes to, and the instance behind each surprise."""
     counts = Counter((verdict.outcome, verdict.claim.predicted_to_fail) for verdict in verdicts if verdict.expected)
     said = [
@@ -171,7 +163,14 @@ def summary(verdicts: Sequence[Verdict], instances: int, seconds: float) -> str:
     for outcome, words in (("inconclusive", "inconclusive"), ("does not apply", "do not apply")):
         number = sum(verdict.outcome == outcome for verdict in verdicts)
         said += [f"{number} {words}"] if number else []
-    lines = [f"{len(verdicts)} claims on {instances} instances (game, beta, start): {', '.join(said)}; {seconds:.1f} s."]
+    lines = [f"{len(verdicts)} claims on {_counted(subjects)}: {', '.join(said)}; {seconds:.1f} s."]
     lines.append("measured/claimed: the largest ratio over all instances (smallest where failure is predicted); at most 1 meets the claim.")
     lines += [f"{v.claim.id}: {v.outcome} on {v.closest} (ratio {v.worst:.6g})" for v in verdicts if not v.expected]
     return "\n".join(lines)
+
+
+def _counted(subjects: Sequence[Any]) -> str:
+    """How many there are of each kind."""
+    kinds = {Instance: "instances (game, beta, start)", PairTestbed: "worlds of labelled pairs", PopulationTestbed: "populations"}
+    counts = {words: sum(isinstance(subject, kind) for subject in subjects) for kind, words in kinds.items()}
+    return ", ".join(f"{number} {words}" for words, number in counts.items() if number)

@@ -28,7 +28,7 @@ from envs.equilibrium import regularised_nash
 from envs.feedback import Duels
 from simlab import metrics
 from theory.claim import Claim, Finding, Instance, judge
-from theory.instances import standard_instances
+from theory.instances import standard_instances, standard_subjects
 from theory.mutants import (
     Mutant,
     anchored,
@@ -57,9 +57,14 @@ def instances() -> list[Instance]:
     return standard_instances()
 
 
+@pytest.fixture(scope="module")
+def subjects() -> list:
+    return standard_subjects()
+
+
 @pytest.mark.parametrize("name", CLAIMS)
-def test_comes_out_as_predicted(name: str, instances: list[Instance]) -> None:
-    verdict = judge(load(name), instances)
+def test_comes_out_as_predicted(name: str, subjects: list) -> None:
+    verdict = judge(load(name), subjects)
     assert verdict.instances > 0
     assert verdict.outcome == ("violated" if verdict.claim.predicted_to_fail else "holds"), verdict
 

@@ -12,8 +12,8 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 import simlab as package
+from simlab.checked import checked
 from simlab.configuration import plan
-from simlab.experiment import Experiment
 from simlab.request import parse
 from simlab.store import read
 
@@ -78,7 +78,8 @@ class TestConf:
         waiting = [OmegaConf.load(ROOT / "conf" / f"{name}.yaml")]
         while waiting:
             node = waiting.pop()
-            assert set(node) - {"_target_"} == set(inspect.signature(get_class(node["_target_"])).parameters)
+            own = set(inspect.signature(get_class(node["_target_"])).parameters)
+            assert set(node) - {"_target_"} == own - {"beta"}  # which is the run's
             waiting += [node[key] for key in node if not OmegaConf.is_missing(node, key) and OmegaConf.is_dict(node[key])]
 
 
@@ -209,7 +210,7 @@ class TestMeasures:
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "conf/experiment").glob("*.yaml")))
 def test_an_experiment_that_is_shipped_can_run(name: str) -> None:
     for job in plan(parse("run", [f"experiment={name}"])).jobs:
-        assert Experiment.from_config(job.config).measure
+        assert checked(job.config).figures
 
 
 class TestSweep:

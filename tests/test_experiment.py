@@ -12,6 +12,7 @@ from pandas import DataFrame
 
 import simlab as package
 from algorithms.egpo import EGPO
+from algorithms.sppo import SPPO
 from envs.equilibrium import regularised_nash
 from envs.feedback import Duels
 from simlab.catalogue import CONF
@@ -87,3 +88,38 @@ def test_seeds_and_contexts_of_one_game_have_noise_of_their_own(here: Path) -> N
     for seeds, contexts in ((32, 1), (1, 32)):
         rows = frame(here, *words, f"seeds={seeds}", f"env.contexts={contexts}")
         assert rows.exploitability.round(4).nunique() > 4
+
+
+@pytest.mark.parametrize(
+    "words", [["env=population", "seeds=3"], ["env=population_cycle"], ["env=population", "env.contexts=2", "seeds=2"]]
+)
+def test_what_a_policy_is_worth_to_each_user(words: list[str], here: Path) -> None:
+    """How often the user prefers its response to the reference's, by loops; the worst and the mean user besides."""
+    measures = ["exploitability", "user_utility", "worst_user_utility", "mean_user_utility", "average_user_utility"]
+    rows = frame(here, *words, "algorithm=sppo", "env.reference=random", f"measure=[{','.join(measures)}]", "record=[0,30]", "seed=5")
+    name = words[0].removeprefix("env=")
+    contexts = max(rows.context) + 1
+    world = instantiate(OmegaConf.load(CONF / f"env/{name}.yaml"), contexts=contexts, reference="random")
+    start = instantiate(OmegaConf.load(CONF / "start/far.yaml"))
+    for index in rows.seed.unique():
+        people, games = world.people(seed=5, index=index), world.games(0.1, seed=5, index=index)
+        runs = [package.simulate(g, SPPO(), steps=30, record=[0, 30], start=start.log_policy(g, seed=5, index=index)) for g in games]
+        for column, kept in (("user_utility", "log_policy"), ("average_user_utility", "log_average")):
+            for record, step in enumerate((0, 30)):
+                expected = np.zeros(people.users)
+                for context, (game, run) in enumerate(zip(games, runs, strict=True)):
+                    policy, reference = np.exp(getattr(run, kept)[0, record]), np.exp(game.log_reference)
+                    expected += [policy @ people.preferences(context)[user] @ reference / contexts for user in range(people.users)]
+                for row in rows[(rows.seed == index) & (rows.step == step)].itertuples():
+                    np.testing.assert_allclose(getattr(row, column), expected, rtol=1e-9)
+                    if column == "user_utility":
+                        assert row.worst_user_utility == pytest.approx(min(expected), rel=1e-9)
+                        assert row.mean_user_utility == pytest.approx(np.mean(expected), rel=1e-9)
+    assert len(rows) == 2 * contexts * rows.seed.nunique()
+
+
+def test_users_are_measured_where_there_are_some(here: Path) -> None:
+    assert {"worst_user_utility", "mean_user_utility"} <= set(frame(here, "env=population").columns)
+    assert "worst_user_utility" not in frame(here, "env=cyclic").columns
+    refused = simlab("run", "env=cyclic", "measure=[worst_user_utility]")
+    assert refused.status == 2 and "measure=worst_user_utility: must be null, or among exploitability" in refused.err

@@ -37,7 +37,9 @@ from envs.game import Game
 from envs.invalid import Invalid
 from simlab.run import Method
 
-MEMBERS = sorted(path.stem for path in (Path(conf.__path__[0]) / "algorithm").glob("*.yaml"))
+FILES = sorted((Path(conf.__path__[0]) / "algorithm").glob("*.yaml"))
+MEMBERS = [path.stem for path in FILES if hasattr(get_class(OmegaConf.load(path)["_target_"]), "tableau")]
+"""The self-play methods."""
 SIX = [OnlineMirrorDescent, EGPO, NashMP, NashMD, SPPO, DNO]
 PULLED = [OnlineMirrorDescent, EGPO, NashMP, NashMD]
 

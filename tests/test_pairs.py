@@ -28,15 +28,15 @@ from envs.pairs import Comparisons, Pairs
 WORLDS = {
     "default": Pairs(flip=0.2),
     "equal kept": Pairs(flip=0.2, keep_equal=True),
-    "small": Pairs(contexts=1, actions=3, dimension=2, beta=2.0, scale=1.0, seed=3),
-    "wide": Pairs(contexts=12, actions=4, dimension=30, flip=MarginFlip(0.3), seed=1),
+    "small": Pairs(contexts=1, actions=3, d=2, beta=2.0, scale=1.0, seed=3),
+    "wide": Pairs(contexts=12, actions=4, d=30, flip=MarginFlip(0.3), seed=1),
 }
 each_world = pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
 
 
 def by_loops(world: Pairs, value: Callable[[float], float]) -> tuple[float, np.ndarray]:
     """Share of pairs that count, and the mean of value(p) z z' over them, over all ordered pairs of draws."""
-    q, total, counted = np.exp(world.log_reference), np.zeros((world.dimension, world.dimension)), 0.0
+    q, total, counted = np.exp(world.log_reference), np.zeros((world.d, world.d)), 0.0
     for x in range(world.contexts):
         for a in range(world.actions):
             for b in range(world.actions):
@@ -136,7 +136,7 @@ class TestTruths:
         np.testing.assert_allclose(world.log_policy(world.shift), logits - logsumexp(logits, axis=1, keepdims=True), atol=1e-12)
         assert regularised_gap(world, world.log_policy(world.shift)) == 0
         assert reward_gap(world, world.log_policy(world.shift)) == 0
-        np.testing.assert_array_equal(world.log_policy(np.zeros(world.dimension)), world.log_reference)
+        np.testing.assert_array_equal(world.log_policy(np.zeros(world.d)), world.log_reference)
 
     @each_world
     def test_more_reward_than_the_optimum_is_possible(self, world: Pairs) -> None:
@@ -149,7 +149,7 @@ class TestTruths:
         def mean(at: np.ndarray) -> np.ndarray:
             return np.einsum("xa,xad->d", np.exp(world.log_policy(at)), world.phi) / world.contexts
 
-        columns = [(mean(shift + step * e) - mean(shift - step * e)) / (2 * step) for e in np.eye(world.dimension)]
+        columns = [(mean(shift + step * e) - mean(shift - step * e)) / (2 * step) for e in np.eye(world.d)]
         np.testing.assert_allclose(policy_fisher(world, shift), columns, atol=1e-9)
 
     def test_the_reward_s_slope_at_the_optimum(self) -> None:
@@ -189,8 +189,8 @@ class TestRefusals:
             ("n", 1.5, "an integer >= 1"),
             ("contexts", 0, "an integer >= 1"),
             ("actions", 1, "an integer >= 2"),
-            ("dimension", 0, "an integer >= 1"),
-            ("dimension", 25, r"at most contexts \(actions - 1\) = 24"),
+            ("d", 0, "an integer >= 1"),
+            ("d", 25, r"at most contexts \(actions - 1\) = 24"),
             ("beta", 0.0, r"a number in \[1e-06, 1e\+06\]"),
             ("beta", np.nan, r"a number in"),
             ("scale", -1.0, "a number in"),

@@ -17,8 +17,8 @@ from omegaconf import OmegaConf
 
 from envs.invalid import Invalid
 from simlab import store
+from simlab.checked import checked
 from simlab.configuration import plan
-from simlab.experiment import Experiment
 from simlab.finished import place
 from simlab.request import parse
 
@@ -37,7 +37,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def name(*words: str) -> str:
     """Where the rows of a command line would be kept."""
     (job,) = plan(parse("run", list(words))).jobs
-    return place(Experiment.from_config(job.config)).name
+    return place(checked(job.config)).name
 
 
 class TestRoundTrip:
@@ -60,7 +60,7 @@ class TestRoundTrip:
         assert (config.beta, config.seeds, config.env._target_) == (0.25, 3, "envs.blend.Blend")
         assert set(json.loads(said["versions"])) == {"simlab", "python", "numpy", "numba", "scipy"}
         assert json.loads(said["world"])["games"] == 3
-        assert said["tableau"].startswith("mixture ∝ policy^(1 - η_t β)")
+        assert said["method"].startswith("mixture ∝ policy^(1 - η_t β)")
         assert re.fullmatch("[0-9a-f]{64}", said["sources"])
         assert said["identity"].startswith(path.stem.rpartition("-")[2])
         assert float(said["seconds"]) > 0

@@ -126,6 +126,9 @@ class Claim(ABC):
     kind: ClassVar[str]
     sense: str = "upper"
 
+    subject: ClassVar[type] = Instance
+    """What the statement is about: games with a start, or a testbed of `theory.testbed`."""
+
     def __post_init__(self) -> None:
         require(self.provenance in PROVENANCES, "provenance", self.provenance, f"one of {', '.join(PROVENANCES)}")
         require(self.kind in KINDS, "kind", self.kind, f"one of {', '.join(KINDS)}")
@@ -136,23 +139,23 @@ class Claim(ABC):
         """Whether theory says that the statement is false on the instances it is put to."""
         return self.sense == "predicted to fail"
 
-    def applies(self, instance: Instance) -> bool:
-        """Whether the statement speaks of this instance."""
+    def applies(self, instance: Any) -> bool:
+        """Whether the statement speaks of this instance of its subject."""
         return instance.game.beta > 0
 
     @abstractmethod
-    def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
+    def findings(self, instances: Sequence[Any]) -> Iterable[Finding]:
         """Measure the statement on instances it applies to."""
 
 
-def judge(claim: Claim, instances: Iterable[Instance]) -> Verdict:
+def judge(claim: Claim, instances: Iterable[Any]) -> Verdict:
     """Put a claim to the instances it speaks of.
 
     A claim holds when every ratio is at most 1 + TOLERANCE. One predicted to fail counts as violated only when every ratio
     exceeds that (a single instance that meets it refutes the prediction), unless it is of the kind "existence", which says that
     some instance fails.
     """
-    subjects = [instance for instance in instances if claim.applies(instance)]
+    subjects = [instance for instance in instances if isinstance(instance, claim.subject) and claim.applies(instance)]
     findings = list(claim.findings(subjects)) if subjects else []
     counted = [(finding.ratio, finding.instance) for finding in findings if finding.ratio is not None]
     statuses = Counter(finding.status for finding in findings if finding.status != "ok")

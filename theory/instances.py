@@ -1,4 +1,4 @@
-"""The standard instances: games on which wrong methods have been seen to fail, at three betas, from two starts.
+"""The standard instances: games on which wrong methods have been seen to fail, at three betas, from two starts; labelled pairs.
 
 Always among them: rock-paper-scissors at beta = 0.01 with a non-uniform reference (where a missing extrapolation shows), games
 whose equilibrium has partial support (where a transposed matrix shows), Bradley-Terry games, an all-tie game, K up to 100.
@@ -7,6 +7,8 @@ whose equilibrium has partial support (where a transposed matrix shows), Bradley
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +18,18 @@ from envs.cyclic import Cyclic
 from envs.game import Game
 from envs.low_rank import LowRank
 from envs.matrix import Matrix
+from envs.pairs import Pairs
+from envs.population import Population
+from envs.population_bradley_terry import PopulationBradleyTerry
+from envs.population_cycle import PopulationCycle
+from envs.population_tournament import PopulationTournament
+from envs.population_world import PopulationWorld
 from envs.random_game import RandomGame
 from envs.start import FarStart
 from envs.tournament import Tournament
 from envs.world import World
 from theory.claim import Instance
+from theory.testbed import PairTestbed, PopulationTestbed
 
 BETAS = (0.01, 0.1, 1.0)
 
@@ -52,6 +61,11 @@ def standard_worlds() -> dict[str, tuple[World, int]]:
     return worlds
 
 
+def standard_subjects(betas: Sequence[float] = BETAS) -> list[Any]:
+    """Everything that claims are put to."""
+    return [*standard_instances(betas), *standard_pairs(), *standard_populations()]
+
+
 def standard_instances(betas: Sequence[float] = BETAS) -> list[Instance]:
     """18 games x betas x {from the reference, from far}."""
     games = [(name, world.games(1.0, index=number)[0]) for name, (world, number) in standard_worlds().items()]
@@ -67,6 +81,44 @@ def instances_of(games: Iterable[tuple[str, Game]], betas: Sequence[float] = BET
         for beta in betas
         for start, log_start in (("the reference", game.log_reference), ("far", far.log_policy(game)))
     ]
+
+
+def standard_pairs() -> list[PairTestbed]:
+    """Worlds of labelled pairs: one label in five wrong, two in five, and a small one with large margins."""
+    worlds = {
+        "d=8, flip=0.2": Pairs(flip=0.2),
+        "d=8, flip=0.4": Pairs(flip=0.4, seed=1),
+        "d=3, flip=0.1": Pairs(contexts=3, actions=4, d=3, beta=1.0, flip=0.1, scale=1.0, seed=2),
+    }
+    return [PairTestbed(f"pairs, {name}", world) for name, world in worlds.items()]
+
+
+def standard_populations() -> list[PopulationTestbed]:
+    """Drawn populations of both models, exact cycles, any tournament, a mixture of Bradley-Terry users."""
+    worlds: dict[str, PopulationWorld] = {
+        "drawn": Population(concentration=1.0),
+        "prompt-dependent": Population(prompt_features=2, contexts=3, concentration=1.0),
+        "one prototype a user": Population(concentration=0.0),
+        **{f"cycle at {delta:g} degrees": PopulationCycle(delta=delta) for delta in (0.0, 15.0, 30.0, 60.0)},
+        "sharp cycle": PopulationCycle(delta=30.0, temperature=0.01),
+        "tournament": PopulationTournament(),
+        "Bradley-Terry users": PopulationBradleyTerry(),
+    }
+    return [PopulationTestbed(f"population, {name}", world) for name, world in worlds.items()]
+
+
+def subjects_of(name: str, world: Any, betas: Sequence[float], *, seed: int, seeds: int) -> list[Any]:
+    """The games that a world gives, at every beta and from both starts, and the world itself where it is a testbed."""
+    several = {"seed": world.varies, "context": world.contexts > 1}
+    games = [
+        (" ".join([name, *(f"{word} {number}" for word, number in zip(several, place, strict=True) if several[word])]), game)
+        for index in range(seeds if world.varies else 1)
+        for context, game in enumerate(world.games(1.0, seed=seed, index=index))
+        for place in [(index, context)]
+    ]
+    pairs = [PairTestbed(f"{name}, beta={beta:g}", replace(world, beta=beta)) for beta in betas] if isinstance(world, Pairs) else []
+    people = [PopulationTestbed(name, world)] if isinstance(world, PopulationWorld) else []
+    return [*instances_of(games, betas), *pairs, *people]
 
 
 def is_rock_paper_scissors(game: Game) -> bool:

@@ -1,0 +1,80 @@
+"""What an offline learner is given: features of pairs, and how often each side of each was preferred."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse.csgraph import connected_components
+
+from envs.dials import read_only
+from envs.invalid import require
+
+
+@dataclass(frozen=True, eq=False)
+class Comparisons:
+    """How often each side of each pair was preferred.
+
+    Parameters
+    ----------
+    features : (m, D) array
+        z: the margin of the first response of pair i over the second is features[i] . theta.
+    wins, losses : (m,) arrays
+        How often the first, and the second, was preferred: finite, at least 0, not all 0; expected counts need not be integers.
+
+    Raises
+    ------
+    Invalid
+        With the argument and what is allowed.
+    """
+
+    features: NDArray
+    wins: NDArray
+    losses: NDArray
+
+    def __post_init__(self) -> None:
+        for key in ("features", "wins", "losses"):
+            object.__setattr__(self, key, read_only(key, getattr(self, key)))
+            require(np.isfinite(getattr(self, key)).all(), key, "an array with nan or inf", "finite")
+        shape = self.features.shape
+        require(len(shape) == 2 and min(shape) >= 1, "features", f"array of shape {shape}", "of shape (m, D)")
+        for key in ("wins", "losses"):
+            counts = getattr(self, key)
+            require(counts.shape == shape[:1], key, f"array of shape {counts.shape}", f"of shape ({shape[0]},), one entry for each pair")
+            require(counts.min() >= 0, key, counts.min(), "counts >= 0")
+        require(self.total > 0, "wins", "all 0, as losses", "at least one comparison")
+
+    @property
+    def total(self) -> float:
+        """n, the number of comparisons."""
+        return float(self.wins.sum() + self.losses.sum())
+
+
+def tabular(counts: ArrayLike) -> Comparisons:
+    """Comparisons of K responses with one parameter each: margins of i over j are theta_i - theta_j.
+
+    Parameters
+    ----------
+    counts : (K, K) array, K >= 2
+        How often the row's response was preferred to the column's; the diagonal is left out.
+
+    Raises
+    ------
+    Invalid
+        For negative counts, and where comparisons fall into groups with none between them: nothing then says how a response
+        of one stands to a response of another.
+    """
+    counts = read_only("counts", counts)
+    require(
+        counts.ndim == 2 and counts.shape[0] == counts.shape[1] >= 2, "counts", f"array of shape {counts.shape}", "of shape (K, K), K >= 2"
+    )
+    groups, group = connected_components(counts > 0, directed=False)
+    if groups > 1:
+        apart = int(np.argmax(group != group[0]))
+        require(False, "counts", "a disconnected graph", f"connected: no chain of comparisons links responses 0 and {apart}")
+    first, second = np.nonzero(np.triu(counts + counts.T, 1))
+    features = np.zeros((len(first), len(counts)))
+    features[np.arange(len(first)), first] = 1.0
+    features[np.arange(len(first)), second] = -1.0
+    return Comparisons(features, counts[first, second], counts[second, first])

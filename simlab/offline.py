@@ -1,0 +1,140 @@
+"""An offline learner on labelled pairs: fits of its pair loss to samples of one world, a sample a seed, against the exact truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+
+from algorithms.fit import Fit, fit
+from algorithms.limit import Limit, expected_error, limit
+from algorithms.pair_loss import PairLoss
+from envs import pair_truth as truth
+from envs.divergence import kl
+from envs.invalid import require
+from simlab.experiment import Experiment, member_name, require_idle, require_numbers
+from simlab.members import blaming, make
+from simlab.refusal import Refused
+
+IDLE = ("feedback", "start", "steps", "record", "measure")
+"""Top-level keys that mean something to self-play alone."""
+
+FIGURES = ("estimation_error", "regularised_gap", "reward_gap", "kl_to_optimum", "objective", "accuracy", "borda_agreement")
+STATUSES = ("ok", "not converged", "no minimiser")
+
+
+@dataclass(frozen=True, eq=False)
+class Offline(Experiment):
+    """One configuration of `simlab run` with a pair loss.
+
+    Attributes
+    ----------
+    world : of labelled pairs (`envs.pairs`), at the run's beta
+    method : PairLoss, what it leaves open (null) filled in from the world: the rate of wrong labels, and tau = beta/4
+    """
+
+    method: PairLoss
+
+    @classmethod
+    def from_config(cls, config: DictConfig) -> Offline:
+        """Check a configuration and make what it describes.
+
+        Raises
+        ------
+        Invalid, Refused
+            With the full key of the first value that is wrong.
+        """
+        plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+        require_numbers(plain)
+        require_idle(plain, IDLE, "a learner of a fixed set of comparisons has none")
+        world = make(config, "env")
+        require(hasattr(world, "log_policy"), "env", member_name(plain, "env"), "a world of labelled pairs (env=pairs) with a pair loss")
+        with blaming(plain, "env"):
+            world = replace(world, beta=plain["beta"])
+            require(world.n >= world.d, "n", world.n, f"at least d={world.d}: fewer comparisons than parameters determine nothing")
+            known = {"flip": world.flip_rate, "smoothing": world.flip_rate, "tau": world.beta / 4}
+        require(_is_ridge(plain["ridge"]), "ridge", plain["ridge"], "a finite number >= 0")
+        completed = OmegaConf.merge(config, {"algorithm": _open_values(plain, known)})
+        return cls(OmegaConf.to_container(completed, resolve=True), world, make(completed, "algorithm"))  # type: ignore[arg-type]
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        return FIGURES
+
+    @property
+    def random(self) -> bool:
+        return True
+
+    @property
+    def equations(self) -> str:
+        return str(self.method)
+
+    @property
+    def ridge(self) -> float:
+        return float(self.config["ridge"])
+
+    @cached_property
+    def limit(self) -> Limit:
+        """Where the fit goes as comparisons are added (without ridge)."""
+        return limit(self.method, self.world)
+
+    def facts(self) -> dict[str, Any]:
+        world = self.world
+        return {name: getattr(world, name) for name in ("n", "contexts", "actions", "d", "scale", "flip_rate", "keep_equal")} | {
+            "rows": len(world.rows.weight),
+            "bias": truth.estimation_error(world, self.limit.shift),
+            "expected_error": expected_error(self.method, world, world.n),
+        }
+
+    def run(self) -> dict[str, NDArray]:
+        """Fit a sample for each seed, and return tidy columns: a row a seed."""
+        fits = [self._fit(index) for index in range(self.seeds)]
+        figures = np.array([[*self._figures(found).values()] for found in fits])
+        return {
+            "seed": np.arange(self.seeds),
+            "comparisons": np.full(self.seeds, self.world.n),
+            **dict(zip(FIGURES, figures.T, strict=True)),
+            "iterations": np.array([found.iterations for found in fits]),
+            "status": np.array([_status(found) for found in fits]),
+        }
+
+    def _fit(self, index: int) -> Fit:
+        data = self.world.comparisons(seed=self.seed, index=index, log_ratio=self.method.log_ratio)
+        return fit(self.method, data, self.ridge)
+
+    def _figures(self, found: Fit) -> dict[str, float]:
+        """What each of FIGURES comes to; nan where there is no minimiser."""
+        if not found.exists:
+            return dict.fromkeys(FIGURES, np.nan)
+        world, policy = self.world, self.world.log_policy(found.theta)
+        values = (
+            truth.estimation_error(world, found.theta),
+            truth.regularised_gap(world, policy),
+            truth.reward_gap(world, policy),
+            float(kl(policy, world.log_policy(world.shift)).mean()),
+            truth.objective(world, policy),
+            truth.accuracy(world, policy),
+            truth.borda_agreement(world, policy),
+        )
+        return dict(zip(FIGURES, values, strict=True))
+
+
+def _open_values(config: dict[str, Any], known: dict[str, float]) -> dict[str, float]:
+    """What the learner's null keys stand for."""
+    left = [key for key, value in config["algorithm"].items() if value is None]
+    for key in left:
+        if key not in known:
+            raise Refused(f"algorithm.{key}=null: must be given")
+    return {key: known[key] for key in left}
+
+
+def _is_ridge(ridge: object) -> bool:
+    return isinstance(ridge, int | float) and not isinstance(ridge, bool) and 0 <= ridge < np.inf
+
+
+def _status(found: Fit) -> str:
+    return "no minimiser" if not found.exists else "ok" if found.converged else "not converged"
