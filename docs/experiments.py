@@ -49,16 +49,14 @@ def reached(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 
 
 def noise(frame: pd.DataFrame) -> pd.DataFrame:
-    """Root mean square error against its large-sample value, mean gaps, and the share of samples without a minimiser."""
-    table = frame.groupby(["flip", "n", "algorithm"]).agg(
-        **{
-            "rms error": ("estimation_error", lambda error: np.sqrt((error**2).mean())),
-            "expected": ("expected_error", "first"),
-            "regularised gap": ("regularised_gap", "mean"),
-            "reward gap": ("reward_gap", "mean"),
-            "no minimiser": ("status", lambda status: f"{(status == 'no minimiser').mean():.0%}"),
-        }
-    )
+    """Root mean square errors where there is a minimiser, robust DPO's large-sample value, and how often it has none."""
+    by = frame.groupby(["flip", "n", "algorithm"])
+    errors = by["estimation_error"].agg(lambda error: np.sqrt((error**2).mean())).unstack("algorithm")
+    table = errors[["dpo", "cdpo", "ipo", "rdpo"]].rename(columns=lambda name: f"{name}: rms error")
+    robust = frame[frame["algorithm"] == "rdpo"].groupby(["flip", "n"])
+    table["rdpo: for large n"] = robust["expected_error"].first()
+    table["rdpo: no minimiser"] = robust["status"].agg(lambda status: f"{(status == 'no minimiser').mean():.0%}")
+    table["rdpo: mean J gap"], table["dpo: mean J gap"] = (by["regularised_gap"].mean().unstack()[name] for name in ("rdpo", "dpo"))
     return table.reset_index()
 
 

@@ -17,6 +17,7 @@ from simlab.request import parse
 
 COMMANDS = {
     "run": ("simlab.simulation:run", "run a method on a world, once or in a sweep, and store the results"),
+    "train": ("simlab.simulation:run", "run a method on a language model, beside the same method on a table"),
     "verify": ("simlab.verification:verify", "check the claims of the literature on worlds whose truth is known"),
 }
 

@@ -1,7 +1,7 @@
 """What every experiment is: a configuration that was checked, and a run of it that gives tidy rows.
 
 There is one kind for each sort of method: `simlab.self_play` (tableaus on games), `simlab.offline` (pair losses on labelled
-pairs) and `simlab.pluralistic` (learners of users on populations).
+pairs) and `simlab.pluralistic` (learners of users on populations); `simlab.training` puts tableaus to a model.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from envs.dials import require_integer
 from envs.invalid import require
 from simlab import catalogue
+from simlab.identity import NUMERIC
 from simlab.store import Stored, final
 
 
@@ -34,6 +35,9 @@ class Experiment(ABC):
     config: dict[str, Any]
     world: Any
     method: Any
+
+    numeric: ClassVar[tuple[str, ...]] = NUMERIC
+    """Packages and modules whose sources decide the numbers."""
 
     @property
     @abstractmethod
@@ -61,6 +65,10 @@ class Experiment(ABC):
     def headline(self, stored: Stored) -> dict[str, NDArray]:
         """The rows that say most: those of the last iteration."""
         return final(stored)
+
+    def keep(self, stored: Stored) -> None:
+        """Leave what else a run leaves beside its rows."""
+        del stored
 
     @property
     def beta(self) -> float:

@@ -52,14 +52,16 @@ def perform(experiment: Experiment) -> Finished:
         "identity": _identity(experiment),
         "config": OmegaConf.to_yaml(OmegaConf.create(experiment.config)),
         "versions": json.dumps(_versions()),
-        "sources": sources(),
+        "sources": sources(experiment.numeric),
         "method": experiment.equations,
         "world": json.dumps(experiment.facts()),
         "seconds": f"{time.perf_counter() - began:.3f}",
     }
     path = place(experiment)
     store.write(path, columns, metadata)
-    return Finished(experiment, store.read(path), fresh=True)
+    stored = store.read(path)
+    experiment.keep(stored)
+    return Finished(experiment, stored, fresh=True)
 
 
 def place(experiment: Experiment) -> Path:
@@ -69,7 +71,7 @@ def place(experiment: Experiment) -> Path:
 
 
 def _identity(experiment: Experiment) -> str:
-    return identity(experiment.config, measure=experiment.figures, random=experiment.random)
+    return identity(experiment.config, measure=experiment.figures, random=experiment.random, numeric=experiment.numeric)
 
 
 def _versions() -> dict[str, str]:

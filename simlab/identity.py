@@ -19,7 +19,7 @@ IRRELEVANT = ("store", "threads")
 """Top-level keys that do not."""
 
 
-def identity(config: dict[str, Any], *, measure: Iterable[str], random: bool) -> str:
+def identity(config: dict[str, Any], *, measure: Iterable[str], random: bool, numeric: tuple[str, ...] = NUMERIC) -> str:
     """64 hexadecimal digits, equal for runs of equal numbers.
 
     Parameters
@@ -27,19 +27,20 @@ def identity(config: dict[str, Any], *, measure: Iterable[str], random: bool) ->
     config : the resolved configuration of a run
     measure : the measures that its key of this name comes to
     random : whether seeds matter
+    numeric : packages and modules whose sources decide the numbers
     """
     kept = {key: value for key, value in config.items() if key not in IRRELEVANT} | {"measure": list(measure)}
     if not random:
         kept |= {"seeds": 1, "seed": 0}
-    content = {"config": _canonical(kept), "version": simlab.__version__, "sources": sources()}
+    content = {"config": _canonical(kept), "version": simlab.__version__, "sources": sources(numeric)}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 @cache
-def sources() -> str:
+def sources(numeric: tuple[str, ...] = NUMERIC) -> str:
     """Digest of the numeric sources."""
     digest = hashlib.sha256()
-    for name in NUMERIC:
+    for name in numeric:
         module = import_module(name)
         home = Path(str(module.__file__))
         for path in sorted(home.parent.glob("*.py")) if hasattr(module, "__path__") else [home]:

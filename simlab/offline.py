@@ -58,7 +58,7 @@ class Offline(Experiment):
             require(world.n >= world.d, "n", world.n, f"at least d={world.d}: fewer comparisons than parameters determine nothing")
             known = {"flip": world.flip_rate, "smoothing": world.flip_rate, "tau": world.beta / 4}
         require(_is_ridge(plain["ridge"]), "ridge", plain["ridge"], "a finite number >= 0")
-        completed = OmegaConf.merge(config, {"algorithm": _open_values(plain, known)})
+        completed = OmegaConf.merge(config, {"algorithm": open_values(plain, known)})
         return cls(OmegaConf.to_container(completed, resolve=True), world, make(completed, "algorithm"))  # type: ignore[arg-type]
 
     @property
@@ -123,7 +123,7 @@ class Offline(Experiment):
         return dict(zip(FIGURES, values, strict=True))
 
 
-def _open_values(config: dict[str, Any], known: dict[str, float]) -> dict[str, float]:
+def open_values(config: dict[str, Any], known: dict[str, float]) -> dict[str, float]:
     """What the learner's null keys stand for."""
     left = [key for key, value in config["algorithm"].items() if value is None]
     for key in left:

@@ -8,19 +8,20 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from simlab import offline_page, pluralistic_page, self_play_page
+from simlab import offline_page, pluralistic_page, self_play_page, training_page
 from simlab.finished import Finished
 from simlab.offline import Offline
 from simlab.pluralistic import Pluralistic
 from simlab.self_play import SelfPlay
+from simlab.training import Training
 
-PAGES: dict[type, ModuleType] = {SelfPlay: self_play_page, Offline: offline_page, Pluralistic: pluralistic_page}
+PAGES: dict[type, ModuleType] = {SelfPlay: self_play_page, Offline: offline_page, Pluralistic: pluralistic_page, Training: training_page}
 """Modules with `heading`, `rows`, `figures` and `remarks` of a finished run, by kind."""
 
 
 def summary(finished: Finished) -> RenderableType:
     """A page on one run."""
-    page = PAGES[type(finished.experiment)]
+    page = next(page for kind, page in PAGES.items() if isinstance(finished.experiment, kind))
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")

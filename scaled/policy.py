@@ -1,0 +1,117 @@
+"""Policies over the K responses to each of C prompts: what the executor asks of a model, and a softmax table.
+
+A response's log-probability is the sum over its tokens, never their mean: the length is part of the policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from envs.dials import require_integer
+from envs.invalid import require
+
+
+class Policy(Protocol):
+    """A model of C prompts, each with the same K responses; any torch module with these members will do."""
+
+    @property
+    def contexts(self) -> int:
+        """C, the number of prompts."""
+        ...
+
+    @property
+    def actions(self) -> int:
+        """K, the number of responses to a prompt."""
+        ...
+
+    def log_probs(self) -> Tensor:
+        """(C, K) log-probabilities of all responses, differentiable, normalised by construction."""
+        ...
+
+    def log_prob(self, responses: Tensor) -> Tensor:
+        """(C, n) log-probabilities, differentiable, of the responses with these (C, n) numbers."""
+        ...
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """(C, count) numbers of responses drawn from the policy; the state of `generator` is all that a draw depends on."""
+        ...
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """What is trained."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights and buffers by name."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
+        """Take over such weights."""
+        ...
+
+
+class Table(nn.Module):
+    """Free logits, one for each prompt and response: log pi = log softmax theta.
+
+    Parameters
+    ----------
+    log_start : (C, K) array of finite logits; log-probabilities of the start policy are such
+    """
+
+    def __init__(self, log_start: ArrayLike) -> None:
+        super().__init__()
+        logits = torch.as_tensor(log_start, dtype=torch.float64).clone()
+        require(logits.ndim == 2 and logits.shape[1] >= 2, "log_start", f"array of shape {tuple(logits.shape)}", "of shape (C, K), K >= 2")
+        require(bool(logits.isfinite().all()), "log_start", "logits", "finite")
+        self.logits = nn.Parameter(logits)
+
+    @property
+    def contexts(self) -> int:
+        """C."""
+        return self.logits.shape[0]
+
+    @property
+    def actions(self) -> int:
+        """K."""
+        return self.logits.shape[1]
+
+    def log_probs(self) -> Tensor:
+        """(C, K)."""
+        return normalise(self.logits)
+
+    def log_prob(self, responses: Tensor) -> Tensor:
+        """(C, n)."""
+        return self.log_probs().gather(-1, responses)
+
+    @torch.no_grad()
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """(C, count)."""
+        return draw(self.log_probs(), count, generator)
+
+    @torch.no_grad()
+    def assign(self, logits: Tensor) -> None:
+        """Become the policy with these (C, K) logits."""
+        self.logits.copy_(logits)
+
+
+def normalise(logits: Tensor) -> Tensor:
+    """Log-probabilities of softmax over the last axis; on few numbers much quicker than log_softmax, which wakes torch's threads."""
+    return logits - logits.logsumexp(-1, keepdim=True)
+
+
+@torch.no_grad()
+def as_array(policy: Policy) -> NDArray:
+    """(C, K) log-probabilities of all responses as float64, normalised to its rounding."""
+    return normalise(policy.log_probs().to("cpu", torch.float64)).numpy()
+
+
+def draw(log_probs: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """(..., count) numbers drawn from (..., K) log-probabilities, by inverse CDF in float64."""
+    require_integer("count", count, 1)
+    sums = log_probs.detach().to("cpu", torch.float64).exp().cumsum(-1)
+    uniform = torch.rand(*sums.shape[:-1], count, dtype=torch.float64, generator=generator) * sums[..., -1:]
+    return torch.searchsorted(sums, uniform, right=True).clamp_max(sums.shape[-1] - 1).to(log_probs.device)
