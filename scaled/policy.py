@@ -5,7 +5,8 @@ A response's log-probability is the sum over its tokens, never their mean: the l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -101,6 +102,17 @@ class Table(nn.Module):
 def normalise(logits: Tensor) -> Tensor:
     """Log-probabilities of softmax over the last axis; on few numbers much quicker than log_softmax, which wakes torch's threads."""
     return logits - logits.logsumexp(-1, keepdim=True)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums of one thread, which do not depend on how many there could be; on small models it is quicker, too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @torch.no_grad()

@@ -101,6 +101,11 @@ class Training(Experiment):
         """Train with seed number `index`."""
 
     @property
+    @abstractmethod
+    def lesson(self) -> str:
+        """What the loss is taken over, in words."""
+
+    @property
     def figures(self) -> tuple[str, ...]:
         return FIGURES
 
@@ -138,7 +143,10 @@ class Training(Experiment):
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _columns(self, index: int) -> dict[str, NDArray]:
-        path, games = self.path(index), self.start(index)[0]
+        from scaled.policy import one_thread
+
+        with one_thread():
+            path, games = self.path(index), self.start(index)[0]
         equilibria = np.stack([regularised_nash(game) for game in games])[:, None]
         contexts, records = path.log_policy.shape[:2]
         return {
@@ -175,6 +183,11 @@ class SelfPlayTraining(Training):
             require(exact or finest >= COARSEST, "tolerance", finest, wanted)
         made._executor(0)
         return made
+
+    @property
+    def lesson(self) -> str:
+        responses = self.config["responses"]
+        return "all responses, each once" if responses is None else f"{responses} responses drawn for each stage and prompt"
 
     @property
     def equations(self) -> str:

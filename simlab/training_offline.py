@@ -45,6 +45,12 @@ class OfflineTraining(Training):
         return replace(self, config=plain, method=make(completed, "algorithm"))  # type: ignore[arg-type]
 
     @property
+    def lesson(self) -> str:
+        drawn = self.feedback.per_action * self.start(0)[0][0].actions
+        many = f"{drawn} comparisons for each prompt" if self.feedback.random else "the expected counts of comparisons"
+        return f"{many} of two draws from the reference"
+
+    @property
     def equations(self) -> str:
         return str(self.method)
 

@@ -28,7 +28,6 @@ def heading(finished: Finished[Training]) -> str:
 def rows(finished: Finished[Training]) -> Iterator[tuple[str, RenderableType]]:
     """Labels and what stands beside them."""
     experiment, world = finished.experiment, json.loads(finished.stored.metadata["world"])
-    responses = experiment.config["responses"]
     yield "world", f"K={world['actions']}, {count(world['prompts'], 'prompt')}, beta={experiment.beta:g}"
     yield "method", Text(finished.stored.metadata["method"])
     yield "model", Text(settings(experiment.config, "scaled"))
@@ -36,7 +35,7 @@ def rows(finished: Finished[Training]) -> Iterator[tuple[str, RenderableType]]:
         "",
         f"{count(world['parameters'], 'parameter')}; its start is the reference, of exploitability {world['reference_exploitability']:.3g}",
     )
-    yield "losses", "over all responses, each once" if responses is None else f"over {responses} responses drawn for each stage and prompt"
+    yield "learns from", experiment.lesson
     yield "feedback", Text(settings(experiment.config, "feedback"))
     yield "seeds", seeds(finished)
     yield "status", statuses(finished)
@@ -52,7 +51,7 @@ def figures(finished: Finished[Training]) -> Group:
     for name in ("exploitability", "kl_to_equilibrium"):
         for column, words in ((name, "model"), (f"table_{name}", "table")):
             table.add_row(f"{name}, {words}", median(start[column]), median(last[column]), value_range(last[column]))
-    table.add_row("residual of stages", "", median(last["residual"]), value_range(last["residual"]))
+    table.add_row("residual", "", median(last["residual"]), value_range(last["residual"]))
     of = f"medians of {instances} instances (seeds and prompts); the model's figures are exact, over all responses"
     return Group(Text(of, style="dim"), table)
 

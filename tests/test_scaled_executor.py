@@ -7,34 +7,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from games import EVERY_KIND, Given, bradley_terry, random_policy, tournament, uniform
 from hydra.utils import get_class, instantiate
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
+from torch import nn
 
-torch = pytest.importorskip("torch")
-
-from torch import nn  # noqa: E402
-
-import conf  # noqa: E402
-import simlab  # noqa: E402
-from algorithms.egpo import EGPO  # noqa: E402
-from algorithms.nash_md import NashMD  # noqa: E402
-from algorithms.nash_mp import NashMP  # noqa: E402
-from algorithms.online_mirror_descent import OnlineMirrorDescent  # noqa: E402
-from algorithms.optimistic import OptimisticMirrorDescent  # noqa: E402
-from algorithms.sppo import SPPO  # noqa: E402
-from algorithms.tableau import SAMPLED, Loop, Tableau, copy, gradient, mix, pairs, prox, responses  # noqa: E402
-from envs.feedback import Duels, Exact, TargetedFlip  # noqa: E402
-from envs.game import Game  # noqa: E402
-from envs.invalid import Invalid  # noqa: E402
-from scaled.executor import Executor, slots_that_go_on  # noqa: E402
-from scaled.oracle import Oracle  # noqa: E402
-from scaled.policy import Table  # noqa: E402
-from scaled.realisation import LevenbergMarquardt, NonFinite, OneStep, Realisation, Regression, Solved  # noqa: E402
-from scaled.transformer import Transformer  # noqa: E402
-from simlab.run import Method  # noqa: E402
-from theory.mutants import Mutant, Operator, each_stage, facing, negated, one_stage, overpulled, scaled, unpulled  # noqa: E402
+import conf
+import simlab
+from algorithms.egpo import EGPO
+from algorithms.nash_md import NashMD
+from algorithms.nash_mp import NashMP
+from algorithms.online_mirror_descent import OnlineMirrorDescent
+from algorithms.optimistic import OptimisticMirrorDescent
+from algorithms.sppo import SPPO
+from algorithms.tableau import SAMPLED, Loop, Tableau, copy, gradient, mix, pairs, prox, responses
+from envs.feedback import Duels, Exact, TargetedFlip
+from envs.game import Game
+from envs.invalid import Invalid
+from scaled.executor import Executor, slots_that_go_on
+from scaled.oracle import Oracle
+from scaled.policy import Table
+from scaled.realisation import LevenbergMarquardt, NonFinite, OneStep, Realisation, Regression, Solved
+from scaled.transformer import Transformer
+from simlab.run import Method
+from theory.mutants import Mutant, Operator, each_stage, facing, negated, one_stage, overpulled, scaled, unpulled
 
 FILES = {path.stem: path for path in sorted((Path(conf.__path__[0]) / "algorithm").glob("*.yaml"))}
 

@@ -10,25 +10,26 @@ from functools import cache, partial
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from algorithms.dno_prct import DNOPrct  # noqa: E402
-from algorithms.egpo import EGPO  # noqa: E402
-from algorithms.nash_md import NashMD  # noqa: E402
-from algorithms.nash_mp import NashMP  # noqa: E402
-from algorithms.online_mirror_descent import OnlineMirrorDescent  # noqa: E402
-from algorithms.sppo import SPPO  # noqa: E402
-from envs.cyclic import Cyclic  # noqa: E402
-from envs.divergence import log_normalise  # noqa: E402
-from envs.feedback import Duels  # noqa: E402
-from envs.game import Game  # noqa: E402
-from scaled.course import Course  # noqa: E402
-from scaled.executor import Executor  # noqa: E402
-from scaled.realisation import Regression  # noqa: E402
-from scaled.transformer import Transformer  # noqa: E402
-from simlab.metrics import exploitability  # noqa: E402
-from simlab.run import Method  # noqa: E402
+from algorithms.dno_prct import DNOPrct
+from algorithms.dpo import DPO
+from algorithms.egpo import EGPO
+from algorithms.nash_md import NashMD
+from algorithms.nash_mp import NashMP
+from algorithms.online_mirror_descent import OnlineMirrorDescent
+from algorithms.sppo import SPPO
+from envs.cyclic import Cyclic
+from envs.divergence import log_normalise
+from envs.feedback import Duels
+from envs.game import Game
+from scaled.course import Course
+from scaled.executor import Executor
+from scaled.offline import train
+from scaled.realisation import Regression
+from scaled.transformer import Transformer
+from simlab.metrics import exploitability
+from simlab.run import Method
 
 RATE = 1.9
 SETTLES = [EGPO(RATE), NashMP(RATE)]
@@ -92,6 +93,16 @@ def test_the_others_do_not(method: Method, seed: int) -> None:
 def test_mirror_descent_does_not() -> None:
     run = course(0, OnlineMirrorDescent(RATE))
     assert of_the_reference(run, run.log_policy[:, -1]) > 0.5
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_offline_dpo_does_not(seed: int) -> None:
+    """On expected comparisons of draws from the reference it finds the minimiser, which is no equilibrium."""
+    games, policy = world(seed)
+    reference = np.exp(np.stack([game.log_reference for game in games]))
+    counts = reference[:, :, None] * reference[:, None] * np.stack([game.preference for game in games])
+    start, end = train(policy, DPO(), counts, 0.01, steps=50, realisation=TRAINED)[0][:, [0, -1]].swapaxes(0, 1)
+    assert exploitability(games, end).mean() > 0.5 * exploitability(games, start).mean()
 
 
 def tail(seed: int, method: Method) -> float:

@@ -11,24 +11,22 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from torch import Tensor
 
-torch = pytest.importorskip("torch")
-
-from torch import Tensor  # noqa: E402
-
-from algorithms.cdpo import ConservativeDPO  # noqa: E402
-from algorithms.dpo import DPO  # noqa: E402
-from algorithms.fit import fit  # noqa: E402
-from algorithms.ipo import IPO  # noqa: E402
-from algorithms.pair_loss import PairLoss  # noqa: E402
-from algorithms.rdpo import RobustDPO  # noqa: E402
-from algorithms.robust_ipo import RobustIPO  # noqa: E402
-from envs.game import Game  # noqa: E402
-from envs.invalid import Invalid  # noqa: E402
-from envs.pairs import Comparisons  # noqa: E402
-from scaled.objectives import (  # noqa: E402
+from algorithms.cdpo import ConservativeDPO
+from algorithms.dpo import DPO
+from algorithms.fit import fit
+from algorithms.ipo import IPO
+from algorithms.pair_loss import PairLoss
+from algorithms.rdpo import RobustDPO
+from algorithms.robust_ipo import RobustIPO
+from envs.game import Game
+from envs.invalid import Invalid
+from envs.pairs import Comparisons
+from scaled.objectives import (
     PairObjective,
     exponential_weights_square,
     log_normaliser,
@@ -37,9 +35,9 @@ from scaled.objectives import (  # noqa: E402
     sppo_square,
     twice_variance,
 )
-from scaled.sequence import divergence, expected_value, leave_one_out, response_log_prob, span, token_log_probs  # noqa: E402
-from tests.games import complemented  # noqa: E402
-from theory.online_ipo_gradients import gradient_1, gradient_2  # noqa: E402
+from scaled.sequence import divergence, expected_value, leave_one_out, response_log_prob, span, token_log_probs
+from tests.games import complemented
+from theory.online_ipo_gradients import gradient_1, gradient_2
 
 LOSSES = [DPO(), RobustDPO(0.2), ConservativeDPO(0.2), IPO(0.3), RobustIPO(0.5, 0.3)]
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]

@@ -5,14 +5,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
-torch = pytest.importorskip("torch")
-
-from torch import nn  # noqa: E402
-
-from envs.invalid import Invalid  # noqa: E402
-from scaled.policy import Table, draw  # noqa: E402
-from scaled.transformer import LARGEST_SET, Transformer  # noqa: E402
+from envs.invalid import Invalid
+from scaled.policy import Table, draw
+from scaled.transformer import LARGEST_SET, Transformer
 
 SMALL = {"vocabulary": 3, "length": 2, "width": 8, "layers": 1, "heads": 2}
 

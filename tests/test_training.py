@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from command import ROOT, Outcome, environ, simlab
 from hydra.utils import get_class
 from omegaconf import OmegaConf
@@ -18,16 +19,13 @@ import simlab as package
 from algorithms.egpo import EGPO
 from algorithms.rdpo import RobustDPO
 from envs.equilibrium import regularised_nash
+from envs.sequence import Sequence
+from scaled.model import TableModel, TransformerModel
 from simlab.catalogue import CONF
 from simlab.checked import checked
 from simlab.configuration import plan
 from simlab.request import parse
 from simlab.store import read
-
-pytest.importorskip("torch")
-
-from envs.sequence import Sequence
-from scaled.model import TableModel, TransformerModel
 
 SMALL = ["steps=3", "prompts=2", "env.vocabulary=3"]
 
@@ -137,10 +135,28 @@ MODEL = ["scaled.vocabulary=3", "scaled.length=2"]
 def test_sampled_responses_and_labels() -> None:
     words = ["feedback=duels", "feedback.per_action=2", "responses=8", *SMALL]
     outcome, frame = train(*words)
-    assert "8 responses drawn" in outcome.out
+    assert "8 responses drawn for each stage and prompt" in outcome.out
     again = train(*words, "store=other")[1]
     assert frame.exploitability.equals(again.exploitability)
     assert not frame.exploitability.equals(train(*words, "seed=1")[1].exploitability)
+
+
+def test_comparisons_of_an_offline_learner_can_be_drawn() -> None:
+    words = ["algorithm=dpo", "feedback=duels", "feedback.per_action=500", "beta=0.5", *SMALL]
+    outcome, frame = train(*words)
+    assert "4500 comparisons for each prompt" in outcome.out and frame.table_exploitability.nunique() == 2
+    assert not set(frame.table_exploitability) & set(train(*words, "seed=1")[1].table_exploitability)
+
+
+def test_numbers_do_not_depend_on_threads() -> None:
+    before = torch.get_num_threads()
+    frames = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        frames.append(train("steps=4", f"threads={threads}", f"store=at{threads}")[1])
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+    assert frames[0].equals(frames[1])
 
 
 def test_a_finished_run_is_not_repeated_and_a_sweep_has_a_line_each() -> None:
