@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from envs.dials import require_integer
 from envs.invalid import require
@@ -83,6 +83,11 @@ class Experiment(ABC):
     def seeds(self) -> int:
         """How many seeds are run: one where they do not differ."""
         return self.config["seeds"] if self.random else 1
+
+
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """A configuration as plain dictionaries and lists."""
+    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
 
 
 def require_numbers(config: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from algorithms.pair_loss import PairLoss
 from envs import pair_truth as truth
 from envs.divergence import kl
 from envs.invalid import require
-from simlab.experiment import Experiment, member_name, require_idle, require_numbers
+from simlab.experiment import Experiment, member_name, require_idle, require_numbers, resolved
 from simlab.members import blaming, make
 from simlab.refusal import Refused
 
@@ -48,7 +48,7 @@ class Offline(Experiment):
         Invalid, Refused
             With the full key of the first value that is wrong.
         """
-        plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+        plain = resolved(config)
         require_numbers(plain)
         require_idle(plain, IDLE, "a learner of a fixed set of comparisons has none")
         world = make(config, "env")
@@ -58,8 +58,8 @@ class Offline(Experiment):
             require(world.n >= world.d, "n", world.n, f"at least d={world.d}: fewer comparisons than parameters determine nothing")
             known = {"flip": world.flip_rate, "smoothing": world.flip_rate, "tau": world.beta / 4}
         require(_is_ridge(plain["ridge"]), "ridge", plain["ridge"], "a finite number >= 0")
-        completed = OmegaConf.merge(config, {"algorithm": open_values(plain, known)})
-        return cls(OmegaConf.to_container(completed, resolve=True), world, make(completed, "algorithm"))  # type: ignore[arg-type]
+        completed = DictConfig(OmegaConf.merge(config, {"algorithm": open_values(plain, known)}))
+        return cls(resolved(completed), world, make(completed, "algorithm"))
 
     @property
     def figures(self) -> tuple[str, ...]:

@@ -8,12 +8,12 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from envs.invalid import require
 from envs.survey import Survey
 from envs.user_comparisons import UserComparisons
-from simlab.experiment import Experiment, member_name, require_idle, require_idle_dials, require_numbers
+from simlab.experiment import Experiment, member_name, require_idle, require_idle_dials, require_numbers, resolved
 from simlab.members import blaming, make
 from simlab.store import Stored
 
@@ -50,7 +50,7 @@ class Pluralistic(Experiment):
         Invalid, Refused
             With the full key of the first value that is wrong.
         """
-        plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+        plain = resolved(config)
         require_numbers(plain)
         require_idle(plain, IDLE, "a learner of users has none")
         world, method = make(config, "env"), make(config, "algorithm")
@@ -59,6 +59,8 @@ class Pluralistic(Experiment):
         with blaming(plain, "env"):
             require_idle_dials(plain, world, "game_dials", "it shapes games, while a learner of users reads comparisons")
             survey = world.survey(seed=plain["seed"], index=0)
+            enough = method.prototypes is not None or survey.seen.compared.min() >= 2
+            require(enough, "samples", 1, "at least 2, one to hold out, where the number of prototypes is left open")
         with blaming(plain, "algorithm"):
             most = min(survey.seen.users, survey.seen.features.shape[1] + 1)
             asked = method.prototypes

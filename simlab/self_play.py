@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from algorithms.tableau import Stage, Tableau
 from envs.equilibrium import regularised_nash
@@ -21,7 +21,7 @@ from envs.feedback import Exact
 from envs.game import Game
 from envs.invalid import Invalid, require
 from envs.start import Start
-from simlab.experiment import Experiment, require_idle, require_idle_dials, require_numbers
+from simlab.experiment import Experiment, require_idle, require_idle_dials, require_numbers, resolved
 from simlab.facts import facts
 from simlab.members import blaming, make
 from simlab.packing import AVERAGE, MEASURES
@@ -70,7 +70,7 @@ class SelfPlay(Experiment):
         Invalid, Refused
             With the full key of the first value that is wrong.
         """
-        plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+        plain = resolved(config)
         require_numbers(plain)
         require_idle(plain, ["ridge"], "only learners of a fixed set of comparisons have a ridge")
         world, method, feedback, start = (make(config, group) for group in ("env", "algorithm", "feedback", "start"))

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from algorithms.tableau import Loop, Tableau
 from envs.dials import require_integer, require_positive
@@ -21,7 +21,7 @@ from envs.equilibrium import regularised_nash
 from envs.feedback import Exact
 from envs.game import Game
 from envs.invalid import require
-from simlab.experiment import Experiment, require_idle_dials
+from simlab.experiment import Experiment, require_idle_dials, resolved
 from simlab.identity import NUMERIC
 from simlab.members import blaming, make
 from simlab.metrics import exploitability, kl
@@ -76,7 +76,7 @@ class Training(Experiment):
         Invalid, Refused
             With the full key of the first value that is wrong.
         """
-        plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+        plain = resolved(config)
         _require_torch()
         _require_numbers(plain)
         world, feedback, model = (make(config, group) for group in ("env", "feedback", "scaled"))

@@ -7,7 +7,6 @@ feedback, else per_action times K of them for each prompt.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from envs.comparisons import tabular
 from envs.divergence import log_normalise
 from envs.game import Game
 from envs.invalid import require
+from simlab.experiment import resolved
 from simlab.members import blaming, make
 from simlab.offline import open_values
 from simlab.refusal import Refused
@@ -40,9 +40,8 @@ class OfflineTraining(Training):
         off = ~np.eye(games[0].actions, dtype=bool)
         rate = float(sum((w * r)[off].sum() for w, r in zip(weight, wrong, strict=True)) / sum(w[off].sum() for w in weight))
         known = {"flip": rate, "smoothing": rate, "tau": self.beta / 4}
-        completed = OmegaConf.merge(config, {"algorithm": open_values(self.config, known)})
-        plain: dict[str, Any] = OmegaConf.to_container(completed, resolve=True)  # type: ignore[assignment]
-        return replace(self, config=plain, method=make(completed, "algorithm"))  # type: ignore[arg-type]
+        completed = DictConfig(OmegaConf.merge(config, {"algorithm": open_values(self.config, known)}))
+        return replace(self, config=resolved(completed), method=make(completed, "algorithm"))
 
     @property
     def lesson(self) -> str:

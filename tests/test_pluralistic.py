@@ -170,6 +170,7 @@ def test_a_sweep_shows_the_chosen_number_at_the_most_comparisons() -> None:
         (["env.reference=random"], "env.reference=random: must be left out: it shapes games"),
         (["env.unseen=0"], "env.unseen=0: must be an integer >= 1"),
         (["env.samples=0"], "env.samples=0: must be an integer >= 1"),
+        (["env.samples=1"], "env.samples=1: must be at least 2, one to hold out"),
         (["env.shots=[5,2]"], "env.shots=[5,2]: must be a rising list of integers >= 1"),
         (["env.users=0"], "env.users=0: must be an integer >= 1"),
         (["algorithm.prototypes=0"], "algorithm.prototypes=0: must be an integer >= 1"),
