@@ -66,9 +66,8 @@ def tabular(counts: ArrayLike) -> Comparisons:
         of one stands to a response of another.
     """
     counts = read_only("counts", counts)
-    require(
-        counts.ndim == 2 and counts.shape[0] == counts.shape[1] >= 2, "counts", f"array of shape {counts.shape}", "of shape (K, K), K >= 2"
-    )
+    square = counts.ndim == 2 and counts.shape[0] == counts.shape[1] >= 2
+    require(square, "counts", f"array of shape {counts.shape}", "of shape (K, K), K >= 2")
     groups, group = connected_components(counts > 0, directed=False)
     if groups > 1:
         apart = int(np.argmax(group != group[0]))
