@@ -146,6 +146,16 @@ class TestRecorded:
         chosen = np.array([self.of(file, seed).wins + self.of(file, seed).losses for seed in range(200)]).mean(axis=(0, 1))
         np.testing.assert_allclose(chosen, 0.5, atol=5 * np.sqrt(0.25 / 400))
 
+    def test_newcomers_are_chosen_by_chance(self, file: Path) -> None:
+        """Two of six people prefer item 1 to item 2: two newcomers agree on that pair as often as two of six drawn do."""
+        both = [self.survey_of_pair(file, seed) for seed in range(300)]
+        assert np.mean([wins in (0, 2) for wins in both]) == pytest.approx(7 / 15, abs=5 * np.sqrt(0.25 / 300))
+
+    @staticmethod
+    def survey_of_pair(file: Path, seed: int) -> float:
+        shown, kept = Recorded(path=file, unseen=2, shots=[3]).survey(seed=seed).newcomers[3]
+        return float((shown.wins + kept.wins)[:, 0].sum())
+
     @staticmethod
     def of(file: Path, seed: int) -> UserComparisons:
         return Recorded(path=file, unseen=2, shots=[3]).survey(seed=seed).newcomers[3][0]

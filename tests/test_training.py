@@ -105,11 +105,12 @@ def test_a_transformer_follows_its_table() -> None:
     assert np.nanmedian(frame.residual) < 0.1
 
 
-def test_an_offline_learner_comes_to_the_minimiser_of_its_loss() -> None:
-    words = ["algorithm=rdpo", "feedback.flip=0.2", "beta=1.0", "prompts=2", "env.vocabulary=3", "steps=60", "scaled.learning_rate=0.01"]
-    outcome, frame = train(*words)
+@pytest.mark.parametrize("name", ["rdpo", "robust_ipo"])
+def test_an_offline_learner_comes_to_the_minimiser_of_its_loss(name: str) -> None:
+    words = ["feedback.flip=0.2", "beta=2.0", "prompts=2", "env.vocabulary=3", "steps=60", "scaled.learning_rate=0.01"]
+    outcome, frame = train(f"algorithm={name}", *words)
     last, first = frame[frame.step == 60], frame[frame.step == 0]
-    assert "flip=0.2" in outcome.out or "0.3333 u" in outcome.out
+    assert {"rdpo": "- 0.3333 u", "robust_ipo": "- 1.333 h"}[name] in outcome.out
     assert first.residual.iloc[0] > 20 * abs(last.residual.iloc[0])
     assert frame.residual.min() > -1e-9, "the table is the least there is"
     np.testing.assert_allclose(last.kl_to_equilibrium, last.table_kl_to_equilibrium, rtol=0.1)
