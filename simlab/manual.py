@@ -11,7 +11,7 @@ from simlab.request import Request
 WIDTH = 110
 
 SWEEP = ("-m, --multirun", "a sweep: KEY=A,B or 'KEY=range(0,5)' runs each value, in every combination")
-SWEEPING = ("run",)
+SWEEPING = ("run", "train")
 """Commands that can run a sweep."""
 
 FLAGS = [
@@ -28,6 +28,12 @@ EXAMPLES = {
         ("simlab run env=recorded env.path=counts.csv", "comparisons from a file"),
         ("simlab run -m env=pairs env.flip=0.2 env.n=1000,100000 algorithm=dpo,rdpo", "offline learners on noisy labels"),
         ("simlab run env=population algorithm=pal seeds=10", "users who differ"),
+    ],
+    "train": [
+        ("simlab train", "EGPO on a small transformer"),
+        ("simlab train -m algorithm=egpo,nash_md,rdpo seeds=5", "a sweep; offline learners, too"),
+        ("simlab train scaled=table", "a table of logits, which agrees with the compiled kernel to rounding"),
+        ("simlab train env=blend env.actions=16 scaled.vocabulary=4 scaled.length=2", "another world of V^L responses"),
     ],
     "verify": [
         ("simlab verify", "every claim"),

@@ -84,7 +84,7 @@ class Training(Experiment):
             require_idle_dials(plain, world, "data_dials", "it shapes recorded comparisons, while training asks feedback")
             uniform = getattr(world, "reference", "uniform") == "uniform"
             require(uniform, "reference", getattr(world, "reference", None), "left out: the model at its start is the reference")
-            require(world.contexts == 1, "contexts", world.contexts, "left out: prompts is the number of games")
+            require(world.contexts == 1, "contexts", world.contexts, "1: prompts is the number of games")
         made = cls(plain, world, None, feedback, model)
         with blaming(plain, "scaled"):
             games, _ = made.start(0)

@@ -176,7 +176,7 @@ def test_a_finished_run_is_not_repeated_and_a_sweep_has_a_line_each() -> None:
         (["env.length=9"], "env.length=9: must be such that 3 <= V^L <= 4096"),
         (["scaled.length=9"], "scaled.length=9: must be such that V^L <= 65536 responses, V=4, to be enumerated"),
         (["env.reference=random"], "env.reference=random: must be left out: the model at its start is the reference"),
-        (["env.contexts=2"], "env.contexts=2: must be left out: prompts is the number of games"),
+        (["env.contexts=2"], "env.contexts=2: must be 1: prompts is the number of games"),
         (["beta=0"], "beta=0: must be a finite number > 0"),
         (["steps=0"], "steps=0: must be an integer >= 1"),
         (["prompts=0"], "prompts=0: must be an integer >= 1"),
@@ -198,6 +198,13 @@ def test_refusals(words: list[str], expected: str, here: Path) -> None:
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err.startswith(f"simlab: {expected}") and outcome.err.count("\n") == 1
     assert not list(here.iterdir())
+
+
+def test_the_examples_of_the_manual_are_accepted() -> None:
+    words = "env=blend env.actions=16 scaled.vocabulary=4 scaled.length=2".split()
+    assert checked(plan(parse("train", words)).jobs[0].config).facts()["prompts"] == 4
+    manual = simlab("train", "--help").out
+    assert " ".join(words) in " ".join(manual.split()) and "-m, --multirun" in manual and "keys of scaled=tiny" in manual
 
 
 def test_without_torch_one_line_says_how_to_install_it(here: Path) -> None:
