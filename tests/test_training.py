@@ -201,7 +201,7 @@ def test_refusals(words: list[str], expected: str, here: Path) -> None:
 
 
 def test_the_examples_of_the_manual_are_accepted() -> None:
-    words = "env=blend env.actions=16 scaled.vocabulary=4 scaled.length=2".split()
+    words = ["env=blend", "env.actions=16", "scaled.vocabulary=4", "scaled.length=2"]
     assert checked(plan(parse("train", words)).jobs[0].config).facts()["prompts"] == 4
     manual = simlab("train", "--help").out
     assert " ".join(words) in " ".join(manual.split()) and "-m, --multirun" in manual and "keys of scaled=tiny" in manual
