@@ -18,6 +18,7 @@ from simlab.request import parse
 COMMANDS = {
     "run": ("simlab.simulation:run", "run a method on a world, once or in a sweep, and store the results"),
     "train": ("simlab.simulation:run", "run a method on a language model, beside the same method on a table"),
+    "collect": ("simlab.collection:collect", "gather the runs of a folder into one table"),
     "verify": ("simlab.verification:verify", "check the claims of the literature on worlds whose truth is known"),
 }
 
@@ -36,6 +37,7 @@ examples:
   simlab run env=blend algorithm=nash_md               one method on one world
   simlab run -m env=blend algorithm=egpo,sppo seeds=64 a sweep: one run for each method, 64 seeds each
   simlab run env=pairs env.flip=0.2 algorithm=rdpo     an offline learner on noisy labels
+  simlab collect simlab_store --output table.csv       all rows of a folder, with the settings that vary
   simlab verify                                        a verdict for every claim
 """
 
@@ -71,9 +73,12 @@ def _main(words: list[str]) -> int:
 
 
 def _command(name: str, words: list[str]) -> int:
+    """Hand over the words: those of a command with a file in conf/ are a request to Hydra."""
+    module, _, function = COMMANDS[name][0].partition(":")
+    if not (catalogue.CONF / f"{name}.yaml").is_file():
+        return getattr(import_module(module), function)(words)
     request = parse(name, words)
     if request.help:
         print(manual(request))
         return 0
-    module, _, function = COMMANDS[name][0].partition(":")
     return getattr(import_module(module), function)(request)
