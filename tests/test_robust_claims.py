@@ -236,7 +236,7 @@ CONSTANTS: dict[str, Callable[[Pairs, float], NDArray]] = {
 
 @pytest.mark.parametrize("mutant", CONSTANTS)
 def test_limits_reject_wrong_constants(mutant: str) -> None:
-    claim = replace(load("robust_error_limit"), dial=SampleSize(multiples=(3_200,)))
+    claim = replace(load("robust_error_limit"), dial=SampleSize(multiples=(3_200,), terms=8_000))
     assert outcome(claim, PAIRS[:1]) == "holds"
     assert outcome(replace(claim, covariance=CONSTANTS[mutant]), PAIRS[:1]) == "violated"
 
