@@ -12,9 +12,9 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,9 @@ class Tally(NamedTuple):
 
     items: tuple[str, ...]
     counts: NDArray[np.int64]
+
+
+Parsed = TypeVar("Parsed")
 
 
 class _Malformed(Exception):
@@ -52,11 +55,7 @@ def read_tally(path: str | os.PathLike[str]) -> Tally:
     reader = _READERS.get(file.suffix.lower())
     if reader is None:
         raise Invalid("path", path, f"a file whose name ends in {' or '.join(_READERS)}")
-    try:
-        return reader(_text(file))
-    except _Malformed as malformed:
-        line, allowed = malformed.args
-        raise Invalid("path", f"{path} line {line}", allowed) from None
+    return _parsed(reader, path)
 
 
 def read_rankings(path: str | os.PathLike[str]) -> NDArray[np.intp]:
@@ -68,13 +67,18 @@ def read_rankings(path: str | os.PathLike[str]) -> NDArray[np.intp]:
         With the key `path`: for a file of another kind, of more than MOST_PEOPLE people, or that cannot be read.
     """
     require(Path(path).suffix.lower() == ".soc", "path", path, "a .soc file, which tells people apart, for a learner of users")
+    ballots = _parsed(_ballots, path)
+    require(ballots.weights.sum() <= MOST_PEOPLE, "path", path, f"a file of at most {MOST_PEOPLE} people")
+    return np.repeat(ballots.places, ballots.weights, axis=0)
+
+
+def _parsed(reader: Callable[[str], Parsed], path: str | os.PathLike[str]) -> Parsed:
+    """What a reader makes of a file's text, a line that it cannot read told by its number."""
     try:
-        ballots = _ballots(_text(Path(path)))
+        return reader(_text(Path(path)))
     except _Malformed as malformed:
         line, allowed = malformed.args
         raise Invalid("path", f"{path} line {line}", allowed) from None
-    require(ballots.weights.sum() <= MOST_PEOPLE, "path", path, f"a file of at most {MOST_PEOPLE} people")
-    return np.repeat(ballots.places, ballots.weights, axis=0)
 
 
 def _text(file: Path) -> str:

@@ -37,6 +37,12 @@ def require_positive(key: str, value: object) -> None:
     require(number, key, value, "a finite number > 0")
 
 
+def require_nonnegative(key: str, value: object) -> None:
+    """Raise :class:`Invalid` unless `value` is a finite number of at least 0."""
+    number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
+    require(number, key, value, "a finite number >= 0")
+
+
 def require_tolerance(value: object) -> None:
     """Raise :class:`Invalid` unless `value` can be the `tolerance` of an inner solve."""
     require(isinstance(value, float) and 0 < value < 1, "tolerance", value, "a number in (0, 1)")

@@ -11,11 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
-from envs.dials import require_integer
+from envs.dials import require_integer, require_nonnegative
 from envs.invalid import require
 from simlab import catalogue
 from simlab.identity import NUMERIC
@@ -92,13 +91,16 @@ def resolved(config: DictConfig) -> dict[str, Any]:
 
 def require_numbers(config: dict[str, Any]) -> None:
     """Check the keys that every experiment has."""
-    beta = config["beta"]
-    number = isinstance(beta, int | float) and not isinstance(beta, bool)
-    require(number and 0 <= beta < np.inf, "beta", beta, "a finite number >= 0")
+    require_nonnegative("beta", config["beta"])
     for key, least in (("steps", 1), ("seeds", 1), ("seed", 0)):
         require_integer(key, config[key], least)
     threads = config["threads"]
     require(threads is None or (type(threads) is int and threads >= 1), "threads", threads, "an integer >= 1, or null: all")
+
+
+def fit_status(fit: Any) -> str:
+    """How a fit ended, from its `exists` and `converged`."""
+    return "no minimiser" if not fit.exists else "ok" if fit.converged else "not converged"
 
 
 def require_idle(config: dict[str, Any], keys: Iterable[str], reason: str) -> None:

@@ -14,9 +14,10 @@ from algorithms.fit import Fit, fit
 from algorithms.limit import Limit, expected_error, limit
 from algorithms.pair_loss import PairLoss
 from envs import pair_truth as truth
+from envs.dials import require_nonnegative
 from envs.divergence import kl
 from envs.invalid import require
-from simlab.experiment import Experiment, member_name, require_idle, require_numbers, resolved
+from simlab.experiment import Experiment, fit_status, member_name, require_idle, require_numbers, resolved
 from simlab.members import blaming, make
 from simlab.refusal import Refused
 
@@ -24,7 +25,6 @@ IDLE = ("feedback", "start", "steps", "record", "measure")
 """Top-level keys that mean something to self-play alone."""
 
 FIGURES = ("estimation_error", "regularised_gap", "reward_gap", "kl_to_optimum", "objective", "accuracy", "borda_agreement")
-STATUSES = ("ok", "not converged", "no minimiser")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class Offline(Experiment):
             world = replace(world, beta=plain["beta"])
             require(world.n >= world.d, "n", world.n, f"at least d={world.d}: fewer comparisons than parameters determine nothing")
             known = {"flip": world.flip_rate, "smoothing": world.flip_rate, "tau": world.beta / 4}
-        require(_is_ridge(plain["ridge"]), "ridge", plain["ridge"], "a finite number >= 0")
+        require_nonnegative("ridge", plain["ridge"])
         completed = DictConfig(OmegaConf.merge(config, {"algorithm": open_values(plain, known)}))
         return cls(resolved(completed), world, make(completed, "algorithm"))
 
@@ -99,7 +99,7 @@ class Offline(Experiment):
             "comparisons": np.full(self.seeds, self.world.n),
             **dict(zip(FIGURES, figures.T, strict=True)),
             "iterations": np.array([found.iterations for found in fits]),
-            "status": np.array([_status(found) for found in fits]),
+            "status": np.array([fit_status(found) for found in fits]),
         }
 
     def _fit(self, index: int) -> Fit:
@@ -130,11 +130,3 @@ def open_values(config: dict[str, Any], known: dict[str, float]) -> dict[str, fl
         if key not in known:
             raise Refused(f"algorithm.{key}=null: must be given")
     return {key: known[key] for key in left}
-
-
-def _is_ridge(ridge: object) -> bool:
-    return isinstance(ridge, int | float) and not isinstance(ridge, bool) and 0 <= ridge < np.inf
-
-
-def _status(found: Fit) -> str:
-    return "no minimiser" if not found.exists else "ok" if found.converged else "not converged"

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from envs.invalid import require
 from envs.survey import Survey
 from envs.user_comparisons import UserComparisons
-from simlab.experiment import Experiment, member_name, require_idle, require_idle_dials, require_numbers, resolved
+from simlab.experiment import Experiment, fit_status, member_name, require_idle, require_idle_dials, require_numbers, resolved
 from simlab.members import blaming, make
 from simlab.store import Stored
 
@@ -93,12 +93,9 @@ class Pluralistic(Experiment):
         }
 
     def headline(self, stored: Stored) -> dict[str, NDArray]:
-        columns = {name: stored.column(name) for name in stored.table.column_names}
-        rows = (
-            (columns["users"] == "new")
-            & columns["chosen"]
-            & (columns["comparisons"] == columns["comparisons"][columns["users"] == "new"].max())
-        )
+        columns = stored.columns
+        new = columns["users"] == "new"
+        rows = new & columns["chosen"] & (columns["comparisons"] == columns["comparisons"][new].max())
         return {name: values[rows] for name, values in columns.items()}
 
     def run(self) -> dict[str, NDArray]:
@@ -126,7 +123,7 @@ class Pluralistic(Experiment):
         one = prototypes == POOLED
         learner: Any = replace(self.method, prototypes=1 if one else prototypes)  # type: ignore[type-var]
         fit = learner.fit(_scored(survey.seen, survey) if one else survey.seen, seed=self.seed + index)
-        about = {"rank": fit.rank, "status": "no minimiser" if not fit.exists else "ok" if fit.converged else "not converged"}
+        about = {"rank": fit.rank, "status": fit_status(fit)}
         seen = float(survey.seen.compared.mean())
         truth = None if one else survey.coordinates
         answers = _scored(survey.seen_answers, survey) if one else survey.seen_answers

@@ -41,11 +41,11 @@ def rows(finished: Finished[Pluralistic]) -> Iterator[tuple[str, RenderableType]
 def figures(finished: Finished[Pluralistic]) -> Group:
     """A row for each number of prototypes: how well it predicts the users it has seen, and newcomers after a few comparisons."""
     stored, truth = finished.stored, _facts(finished)["truth"]
-    columns = {name: stored.column(name) for name in stored.table.column_names}
+    columns = stored.columns
     shots = np.unique(columns["comparisons"][columns["users"] == "new"])
     entropy = "excess_cross_entropy" if truth else "cross_entropy"
     parts = [
-        _table(columns, name, title, shots) for name, title in ((("accuracy"), "accuracy"), (entropy, entropy.replace("_", " ") + ", nats"))
+        _table(columns, name, title, shots) for name, title in (("accuracy", "accuracy"), (entropy, entropy.replace("_", " ") + ", nats"))
     ]
     if truth:
         parts.append(_table(columns, "ideal_point_error", "distance from the true ideal point, root mean square", shots))

@@ -51,6 +51,11 @@ class Stored:
         """One column as an array."""
         return self.table.column(name).to_numpy()
 
+    @property
+    def columns(self) -> dict[str, NDArray]:
+        """All columns as arrays, by name."""
+        return {name: self.column(name) for name in self.table.column_names}
+
 
 def place(folder: str | os.PathLike[str], name: str, identity: str) -> Path:
     """The file of the run with this identity; `name` is for human readers."""
@@ -150,6 +155,6 @@ def final(stored: Stored) -> dict[str, NDArray]:
 
 def _at(stored: Stored, end: Callable[[NDArray], Any]) -> dict[str, NDArray]:
     """All rows where there are no iterations."""
-    columns = {name: stored.column(name) for name in stored.table.column_names}
+    columns = stored.columns
     rows = columns["step"] == end(columns["step"]) if "step" in columns else slice(None)
     return {name: values[rows] for name, values in columns.items()}
