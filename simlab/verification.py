@@ -23,6 +23,7 @@ from simlab.configuration import plan
 from simlab.members import blaming, make
 from simlab.refusal import Refused
 from simlab.request import Request
+from simlab.verdict_file import Setting, keep, require_room
 from theory.claim import Claim, Instance, Verdict, judge
 from theory.instances import standard_subjects, subjects_of
 from theory.testbed import PairTestbed, PopulationTestbed
@@ -46,13 +47,19 @@ def verify(request: Request) -> int:
     if request.sweep:
         raise Refused("-m: must be left out, simlab verify checks all claims in one run")
     config = plan(Request("verify", tuple(rest))).jobs[0].config
+    if config.store is not None:
+        require_room(config.store)
     chosen, subjects = select(selected), _subjects(config)
     began = time.perf_counter()
-    verdicts = check(chosen, subjects)
+    verdicts = check(list(chosen.values()), subjects)
     console = Console()
     console = console if console.is_terminal else Console(width=WIDTH)
     console.print(table(verdicts))
     console.print(summary(verdicts, subjects, time.perf_counter() - began), highlight=False)
+    if config.store is not None:
+        words = tuple(word for word in rest if not word.startswith("store="))
+        setting = Setting(words, OmegaConf.to_object(config), _counted(subjects))  # type: ignore[arg-type]
+        console.print(keep(config.store, dict(zip(chosen, verdicts, strict=True)), setting), highlight=False, markup=False, soft_wrap=True)
     return 0 if all(verdict.expected for verdict in verdicts) else UNEXPECTED
 
 
@@ -75,8 +82,8 @@ def claims() -> dict[str, Claim]:
     return {name: instantiate(OmegaConf.load(catalogue.CONF / "claim" / f"{name}.yaml")) for name in catalogue.groups()["claim"]}
 
 
-def select(patterns: Sequence[str]) -> list[Claim]:
-    """Claims whose ID or file name matches one of the patterns (`EG-1`, `NMD-*`, `egpo_*`, in any case)."""
+def select(patterns: Sequence[str]) -> dict[str, Claim]:
+    """Claims whose ID or file name matches one of the patterns (`EG-1`, `NMD-*`, `egpo_*`, in any case), by file name."""
     chosen: dict[str, Claim] = {}
     known = claims()
     for pattern in patterns:
@@ -84,7 +91,7 @@ def select(patterns: Sequence[str]) -> list[Claim]:
         words = [*(claim.id for claim in known.values()), *known]
         require(found, "claim", pattern, f"an ID, a name, or a pattern of some claim{catalogue.suggestion(pattern, words)}")
         chosen |= found
-    return sorted(chosen.values(), key=lambda claim: claim.id)
+    return dict(sorted(chosen.items(), key=lambda item: item[1].id))
 
 
 def _matches(pattern: str, word: str) -> bool:

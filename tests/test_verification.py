@@ -61,7 +61,7 @@ def test_other_worlds(world: list[str]) -> None:
     ],
 )
 def test_selection(patterns: list[str], ids: set[str]) -> None:
-    assert {claim.id for claim in select(patterns)} == ids
+    assert {claim.id for claim in select(patterns).values()} == ids
 
 
 @pytest.mark.parametrize(

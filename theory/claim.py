@@ -1,7 +1,7 @@
 """What a claim is, what evidence looks like, and how a verdict is reached.
 
 A claim is one theorem (or one member of a tight family): a frozen dataclass with its statement and source, the instances it
-speaks of (`applies`), and `findings`, which measures what the statement bounds. Every finding is one ratio,
+speaks of (`conditions`), and `findings`, which measures what the statement bounds. Every finding is one ratio,
 
     measured / claimed,        scaled so that the statement is met exactly where the ratio is at most 1,
 
@@ -10,11 +10,13 @@ for an upper bound the quantity over its bound, for a lower bound the reverse, f
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import erfc, sqrt
 from typing import Any, ClassVar
 
 import numpy as np
@@ -78,6 +80,19 @@ class Finding:
     status: str = "ok"
 
 
+Conditions = dict[str, Callable[[Any], bool]]
+"""Conditions in words, each with its predicate."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How many instances of a claim's subject, of all there were, meet one of its conditions."""
+
+    words: str
+    held: int
+    of: int
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What the findings say of a claim.
@@ -91,6 +106,9 @@ class Verdict:
     instances : findings that count
     vacuous : findings that say nothing
     statuses : how many runs were not "ok", by status
+    findings : all of them
+    conditions : the claim's, with the instances that meet each
+    seconds : that judging took
     """
 
     claim: Claim
@@ -100,6 +118,9 @@ class Verdict:
     instances: int
     vacuous: int
     statuses: dict[str, int] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    seconds: float = field(default=0.0, compare=False)
 
     @property
     def expected(self) -> bool:
@@ -129,6 +150,10 @@ class Claim(ABC):
     subject: ClassVar[type] = Instance
     """What the statement is about: games with a start, or a testbed of `theory.testbed`."""
 
+    false_alarm: ClassVar[str | None] = None
+    """How often chance takes a finding on a true statement above 1, in words that begin with the probability where it is known;
+    None where the findings are no matter of chance."""
+
     def __post_init__(self) -> None:
         require(self.provenance in PROVENANCES, "provenance", self.provenance, f"one of {', '.join(PROVENANCES)}")
         require(self.kind in KINDS, "kind", self.kind, f"one of {', '.join(KINDS)}")
@@ -139,9 +164,24 @@ class Claim(ABC):
         """Whether theory says that the statement is false on the instances it is put to."""
         return self.sense == "predicted to fail"
 
+    @property
+    def conditions(self) -> Conditions:
+        """What the statement asks of an instance of its subject, in words, and how it is decided; each on its own.
+
+        A predicate answers for any instance of the subject, also for one that the others rule out.
+        """
+        return {"beta > 0": lambda instance: instance.game.beta > 0}
+
+    def counted(self, finding: Finding) -> float | None:
+        """The ratio that a finding counts with, None if it says nothing; what was not measured (nan) never confirms."""
+        if finding.ratio is None:
+            return None
+        unknown = 0.0 if self.predicted_to_fail else float("inf")
+        return unknown if np.isnan(finding.ratio) else float(finding.ratio)
+
     def applies(self, instance: Any) -> bool:
-        """Whether the statement speaks of this instance of its subject."""
-        return instance.game.beta > 0
+        """Whether the statement speaks of this instance of its subject: it meets all conditions."""
+        return all(holds(instance) for holds in self.conditions.values())
 
     @abstractmethod
     def findings(self, instances: Sequence[Any]) -> Iterable[Finding]:
@@ -155,18 +195,28 @@ def judge(claim: Claim, instances: Iterable[Any]) -> Verdict:
     exceeds that (a single instance that meets it refutes the prediction), unless it is of the kind "existence", which says that
     some instance fails.
     """
-    subjects = [instance for instance in instances if isinstance(instance, claim.subject) and claim.applies(instance)]
-    findings = list(claim.findings(subjects)) if subjects else []
-    counted = [(finding.ratio, finding.instance) for finding in findings if finding.ratio is not None]
-    statuses = Counter(finding.status for finding in findings if finding.status != "ok")
-    if not counted:
+    began = time.perf_counter()
+    every = [instance for instance in instances if isinstance(instance, claim.subject)]
+    subjects = [instance for instance in every if claim.applies(instance)]
+    findings = tuple(claim.findings(subjects)) if subjects else ()
+    ratios = [(ratio, finding.instance) for finding in findings if (ratio := claim.counted(finding)) is not None]
+    if not ratios:
         outcome, worst, closest = ("inconclusive" if subjects else "does not apply"), float("nan"), ""
     else:
-        unknown = 0.0 if claim.predicted_to_fail else np.inf  # what was not measured never confirms
-        ratios = [(unknown if np.isnan(ratio) else float(ratio), name) for ratio, name in counted]
         worst, closest = min(ratios) if claim.predicted_to_fail and claim.kind != "existence" else max(ratios)
         outcome = "holds" if worst <= 1 + TOLERANCE else "violated"
-    return Verdict(claim, outcome, worst, closest, len(counted), len(findings) - len(counted), dict(statuses))
+    return Verdict(
+        claim,
+        outcome,
+        worst,
+        closest,
+        instances=len(ratios),
+        vacuous=len(findings) - len(ratios),
+        statuses=dict(Counter(finding.status for finding in findings if finding.status != "ok")),
+        findings=findings,
+        conditions=tuple(Condition(words, sum(bool(met(one)) for one in every), len(every)) for words, met in claim.conditions.items()),
+        seconds=time.perf_counter() - began,
+    )
 
 
 def runs(
@@ -232,6 +282,12 @@ def gather(batch: Sequence[Instance], ratios: NDArray, counts: ArrayLike, run: R
 
 STANDARD_ERRORS = 4.0
 """A mean over seeds exceeds a bound when it does so by this many standard errors: a false alarm in 30,000 at the bound."""
+
+OF_A_MEAN = (
+    f"{erfc(STANDARD_ERRORS / sqrt(2)) / 2:.0e} a finding at its bound"
+    f" (by the normal law: {STANDARD_ERRORS:g} standard errors of a mean over seeds)"
+)
+"""False alarm of claims that use `mean_below`."""
 
 
 def mean_below(name: str, values: NDArray, bound: float, run: Run) -> Finding:

@@ -18,7 +18,8 @@ from algorithms.cdpo import ConservativeDPO
 from algorithms.fit import fit
 from algorithms.pair_loss import PairLoss
 from envs.comparisons import Comparisons
-from theory.claim import Finding
+from theory.claim import Conditions, Finding
+from theory.conditions import at_most_pairs
 from theory.dpo_fits import decided
 from theory.testbed import PairClaim, PairTestbed
 
@@ -47,8 +48,9 @@ class AlwaysAMinimiser(PairClaim):
     error: float = 1e-9
     largest: int = 2000
 
-    def applies(self, instance: PairTestbed) -> bool:
-        return len(instance.world.rows.weight) <= self.largest
+    @property
+    def conditions(self) -> Conditions:
+        return at_most_pairs(self.largest)
 
     def findings(self, instances: Sequence[PairTestbed]) -> Iterable[Finding]:
         for instance in instances:

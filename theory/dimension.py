@@ -17,7 +17,8 @@ from envs.divergence import kl, log_normalise
 from envs.equilibrium import regularised_nash
 from envs.game import Game
 from simlab.run import Method, simulate
-from theory.claim import KL_FLOOR, Claim, Finding, Instance
+from theory.claim import KL_FLOOR, Claim, Conditions, Finding, Instance
+from theory.conditions import FROM_REFERENCE, REGULARISED, at_least_actions
 
 SIZES = (3, 10, 30, 100, 300)
 
@@ -41,8 +42,9 @@ class DimensionIndependence(Claim):
     steps: int = 40
     smallest_game: int = 30
 
-    def applies(self, instance: Instance) -> bool:
-        return instance.game.beta > 0 and instance.at_reference and instance.game.actions >= self.smallest_game
+    @property
+    def conditions(self) -> Conditions:
+        return REGULARISED | FROM_REFERENCE | at_least_actions(self.smallest_game)
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for instance in instances:

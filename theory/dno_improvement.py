@@ -16,8 +16,8 @@ import numpy as np
 from algorithms.dno import DNO
 from algorithms.sppo import SPPO
 from simlab.run import Method
-from theory.claim import Claim, Finding, Instance, compare, gather, runs
-from theory.instances import interior, is_rock_paper_scissors
+from theory.claim import Claim, Conditions, Finding, Instance, compare, gather, runs
+from theory.conditions import FROM_REFERENCE, INTERIOR, ROCK_PAPER_SCISSORS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +40,9 @@ class MonotonicImprovement(Claim):
     method: Callable[[float], Method] = DNO
     steps: int = 300
 
-    def applies(self, instance: Instance) -> bool:
-        return True
+    @property
+    def conditions(self) -> Conditions:
+        return {}
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for rate in self.rates:
@@ -76,8 +77,9 @@ class ImprovementConverges(Claim):
     method: Callable[[float], Method] = DNO
     steps: int = 3000
 
-    def applies(self, instance: Instance) -> bool:
-        return instance.at_reference and is_rock_paper_scissors(instance.game) and interior(instance.original_equilibrium)
+    @property
+    def conditions(self) -> Conditions:
+        return FROM_REFERENCE | ROCK_PAPER_SCISSORS | INTERIOR
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         options = {"record": [0, self.steps], "measure": ("original_exploitability",), "slots": ()}
@@ -108,8 +110,9 @@ class DNOIsSPPO(Claim):
     steps: int = 25
     error: float = 1e-12
 
-    def applies(self, instance: Instance) -> bool:
-        return True
+    @property
+    def conditions(self) -> Conditions:
+        return {}
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         ours, theirs = (lambda beta: self.method(self.eta)), (lambda beta: SPPO(1 / self.eta))

@@ -15,7 +15,8 @@ from scipy.special import expit
 
 from algorithms.dno_prct import DNOPrct
 from simlab.run import Method
-from theory.claim import Claim, Finding, Instance, gather, runs, whatever_beta
+from theory.claim import Claim, Conditions, Finding, Instance, gather, runs, whatever_beta
+from theory.conditions import at_most_actions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +42,9 @@ class ProjectionCondition(Claim):
     error: float = 1e-9
     largest_game: int = 10
 
-    def applies(self, instance: Instance) -> bool:
-        strict = instance.game.preference.min() > 0.02
-        return strict and instance.game.actions <= self.largest_game
+    @property
+    def conditions(self) -> Conditions:
+        return at_most_actions(self.largest_game) | {"every win rate exceeds 0.02": lambda instance: instance.game.preference.min() > 0.02}
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         slots = ("policy", "scores")

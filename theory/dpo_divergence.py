@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from algorithms.dpo import DPO
 from algorithms.fit import fit
 from algorithms.pair_loss import PairLoss
-from theory.claim import Finding
+from theory.claim import Conditions, Finding
+from theory.conditions import REWARD
 from theory.dpo_fits import decided
 from theory.testbed import PairClaim, PairTestbed
 
@@ -48,8 +49,9 @@ class Divergence(PairClaim):
     learning_rate: Callable[[float], float] = lambda beta: beta**-2
     steps: Sequence[int] = (100, 1000, 10_000)
 
-    def applies(self, instance: PairTestbed) -> bool:
-        return instance.world.scale > 0
+    @property
+    def conditions(self) -> Conditions:
+        return REWARD
 
     def findings(self, instances: Sequence[PairTestbed]) -> Iterable[Finding]:
         for instance in instances:

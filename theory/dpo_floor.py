@@ -29,9 +29,9 @@ from algorithms.fit import fit
 from algorithms.pair_loss import PairLoss
 from envs.pair_truth import information
 from envs.pairs import Pairs
-from theory.claim import Finding
-from theory.dpo_fits import flips_alike
-from theory.pair_statistics import FALSE_ALARM
+from theory.claim import Conditions, Finding
+from theory.conditions import FLIPS_ALIKE, at_most_pairs
+from theory.pair_statistics import BY_LIMIT_LAW, FALSE_ALARM
 from theory.testbed import PairClaim, PairTestbed
 
 
@@ -54,6 +54,7 @@ class Floor(PairClaim):
     statement: str = "DPO, flips: E|err|_H^2 = bias^2 + tr(H C)/n, C = H_b^-1 E[(p~(1-p~) + (p~-q)^2) zz'] H_b^-1"
     source: str = "asymptotics of M-estimators, for the loss of arXiv 2305.18290"
     kind: ClassVar[str] = "distribution"
+    false_alarm: ClassVar[str | None] = BY_LIMIT_LAW
     sense: str = "tight"
     learner: Callable[[float], PairLoss] = lambda flip: DPO()
     smoothing: Callable[[float], float] = lambda flip: 0.0
@@ -62,8 +63,9 @@ class Floor(PairClaim):
     seed: int = 5
     largest: int = 2000
 
-    def applies(self, instance: PairTestbed) -> bool:
-        return flips_alike(instance.world) and len(instance.world.rows.weight) <= self.largest
+    @property
+    def conditions(self) -> Conditions:
+        return FLIPS_ALIKE | at_most_pairs(self.largest)
 
     def findings(self, instances: Sequence[PairTestbed]) -> Iterable[Finding]:
         for instance in instances:

@@ -25,8 +25,9 @@ from algorithms.dpo import DPO
 from algorithms.fit import fit
 from algorithms.pair_loss import PairLoss
 from envs.pairs import Pairs
-from theory.claim import Finding
-from theory.dpo_fits import flips_alike, furthest, own_margins
+from theory.claim import Conditions, Finding
+from theory.conditions import FLIPS_ALIKE
+from theory.dpo_fits import furthest, own_margins
 from theory.testbed import PairClaim, PairTestbed
 
 SURE = (0.9, 1 - 1e-3, 1 - 1e-6, 1.0)
@@ -56,8 +57,9 @@ class MarginOfDPO(PairClaim):
     bounded: bool = True
     error: float = 1e-9
 
-    def applies(self, instance: PairTestbed) -> bool:
-        return flips_alike(instance.world)
+    @property
+    def conditions(self) -> Conditions:
+        return FLIPS_ALIKE
 
     def findings(self, instances: Sequence[PairTestbed]) -> Iterable[Finding]:
         for instance in instances:
@@ -101,8 +103,9 @@ class SmoothingIsNoise(PairClaim):
     learner: Callable[[float], PairLoss] = ConservativeDPO
     error: float = 1e-9
 
-    def applies(self, instance: PairTestbed) -> bool:
-        return flips_alike(instance.world)
+    @property
+    def conditions(self) -> Conditions:
+        return FLIPS_ALIKE
 
     def findings(self, instances: Sequence[PairTestbed]) -> Iterable[Finding]:
         for instance in instances:

@@ -22,7 +22,7 @@ from algorithms.dpo import DPO
 from algorithms.pair_loss import PairLoss
 from envs.divergence import log_normalise
 from envs.game import Game
-from theory.claim import Finding
+from theory.claim import Conditions, Finding
 from theory.dpo_fits import any_weights, furthest, scores
 from theory.testbed import PairClaim, PairTestbed
 
@@ -30,6 +30,11 @@ from theory.testbed import PairClaim, PairTestbed
 def from_reference(game: Game, score: NDArray) -> NDArray:
     """(K,) log pi with beta log(pi/ref) = score + const."""
     return log_normalise(game.log_reference + score / game.beta)
+
+
+def _undecided(testbed: PairTestbed) -> bool:
+    clean = testbed.world.rows.clean
+    return bool(np.minimum(clean, 1 - clean).min() > 1e-6)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +58,9 @@ class OptimumOfDPO(PairClaim):
     policy: Callable[[Game, NDArray], NDArray] = from_reference
     error: float = 1e-9
 
-    def applies(self, instance: PairTestbed) -> bool:
-        """Where no pair is decided to rounding."""
-        clean = instance.world.rows.clean
-        return bool(np.minimum(clean, 1 - clean).min() > 1e-6)
+    @property
+    def conditions(self) -> Conditions:
+        return {"no pair is decided to rounding": _undecided}
 
     def findings(self, instances: Sequence[PairTestbed]) -> Iterable[Finding]:
         for instance in instances:

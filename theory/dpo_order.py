@@ -22,8 +22,9 @@ from algorithms.dpo import DPO
 from algorithms.pair_loss import PairLoss
 from envs.game import Game
 from envs.pairs import Pairs
-from theory.claim import Finding
-from theory.dpo_fits import any_preferences, any_weights, flips_alike, scores
+from theory.claim import Conditions, Finding
+from theory.conditions import FLIPS_ALIKE
+from theory.dpo_fits import any_preferences, any_weights, scores
 from theory.testbed import PairClaim, PairTestbed
 
 ROUNDING = 1e-9
@@ -63,8 +64,9 @@ class BordaOrder(PairClaim):
     flipped: bool = False
     draws: int = 20
 
-    def applies(self, instance: PairTestbed) -> bool:
-        return instance.world.actions > 2
+    @property
+    def conditions(self) -> Conditions:
+        return {"more than 2 responses": lambda testbed: testbed.world.actions > 2}
 
     def findings(self, instances: Sequence[PairTestbed]) -> Iterable[Finding]:
         for instance in instances:
@@ -88,8 +90,9 @@ class OrderUnderFlips(BordaOrder):
     source: str = "DPO-7: flips are an increasing map of Borda counts"
     flipped: bool = True
 
-    def applies(self, instance: PairTestbed) -> bool:
-        return flips_alike(instance.world)
+    @property
+    def conditions(self) -> Conditions:
+        return FLIPS_ALIKE
 
     def _games(self, world: Pairs) -> Iterator[tuple[str, Game]]:
         yield from any_preferences(world, self.draws)

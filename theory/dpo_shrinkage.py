@@ -25,8 +25,10 @@ from algorithms.fit import fit
 from algorithms.pair_loss import PairLoss
 from envs.pair_truth import information, robust_covariance
 from envs.pairs import Pairs
-from theory.claim import Finding
+from theory.claim import Conditions, Finding
+from theory.conditions import FLIPS_ALIKE, REWARD
 from theory.dpo_fits import flips_alike
+from theory.pair_statistics import BY_LIMIT_LAW, FALSE_ALARM
 from theory.testbed import PairClaim, PairTestbed
 
 Learner = Callable[[float], PairLoss]
@@ -65,8 +67,9 @@ class Shrinkage(PairClaim):
     scale: float = 1e-3
     error: float = 1e-5
 
-    def applies(self, instance: PairTestbed) -> bool:
-        return flips_alike(instance.world)
+    @property
+    def conditions(self) -> Conditions:
+        return FLIPS_ALIKE
 
     def findings(self, instances: Sequence[PairTestbed]) -> Iterable[Finding]:
         for instance in instances:
@@ -103,8 +106,9 @@ class ConservativeBiasIsLarger(PairClaim):
     kind: ClassVar[str] = "final"
     learner: Learner = ConservativeDPO
 
-    def applies(self, instance: PairTestbed) -> bool:
-        return flips_alike(instance.world) and instance.world.scale > 0
+    @property
+    def conditions(self) -> Conditions:
+        return FLIPS_ALIKE | REWARD
 
     def findings(self, instances: Sequence[PairTestbed]) -> Iterable[Finding]:
         for instance in instances:
@@ -131,14 +135,18 @@ class NoBiasFromFlips(PairClaim):
     statement: str = "DPO's estimate from 10^6 flipped labels lies within sampling error of theta*"
     source: str = "contradicts DPO-3: the bias does not fade with n"
     kind: ClassVar[str] = "distribution"
+    false_alarm: ClassVar[str | None] = BY_LIMIT_LAW
     sense: str = "predicted to fail"
     learner: Learner = lambda flip: DPO()
     n: int = 1_000_000
     seed: int = 3
 
-    def applies(self, instance: PairTestbed) -> bool:
-        """Where DPO's own bias is clearly beyond sampling error."""
-        world = instance.world
+    @property
+    def conditions(self) -> Conditions:
+        return FLIPS_ALIKE | {"DPO's bias is ten times what sampling explains": self._biased}
+
+    def _biased(self, testbed: PairTestbed) -> bool:
+        world = testbed.world
         return flips_alike(world) and self._distance(bias(DPO(), world), world) > 10 * _limit(world)
 
     def findings(self, instances: Sequence[PairTestbed]) -> Iterable[Finding]:
@@ -162,4 +170,4 @@ class NoBiasWithSmoothing(NoBiasFromFlips):
 
 
 def _limit(world: Pairs) -> float:
-    return float(chi2.isf(1e-6, world.d))
+    return float(chi2.isf(FALSE_ALARM, world.d))

@@ -15,8 +15,8 @@ from typing import ClassVar
 from algorithms.egpo import EGPO, certified_rate
 from envs.divergence import kl
 from simlab.run import Method
-from theory.claim import Claim, Finding, Instance, contraction, equilibria, gather, runs
-from theory.instances import is_rock_paper_scissors
+from theory.claim import Claim, Conditions, Finding, Instance, contraction, equilibria, gather, runs
+from theory.conditions import ROCK_PAPER_SCISSORS, beta_up_to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +71,9 @@ class EGPOBeyondItsLimit(Claim):
     steps: int = 1000
     largest_beta: float = 0.01
 
-    def applies(self, instance: Instance) -> bool:
-        return 0 < instance.game.beta <= self.largest_beta and is_rock_paper_scissors(instance.game)
+    @property
+    def conditions(self) -> Conditions:
+        return beta_up_to(self.largest_beta) | ROCK_PAPER_SCISSORS
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for batch, run in runs(instances, lambda beta: self.method(self.rate), steps=self.steps, measure=("kl_to_equilibrium",)):

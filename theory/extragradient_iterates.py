@@ -26,7 +26,8 @@ from envs.divergence import kl
 from envs.game import Game
 from simlab import metrics
 from simlab.run import Method, Run
-from theory.claim import KL_FLOOR, Claim, Finding, Instance, equilibria, gather, runs
+from theory.claim import KL_FLOOR, Claim, Conditions, Finding, Instance, equilibria, gather, runs
+from theory.conditions import witness
 
 SPAN_FLOOR = 1e-8
 """Spans of log-probabilities below this are rounding."""
@@ -102,8 +103,9 @@ class SmallerHalfIterateConstant(HalfIterate):
     constant: float = 1.0
     witness: str = "cycle of 5, beta=0.01, from the reference"
 
-    def applies(self, instance: Instance) -> bool:
-        return instance.name == self.witness
+    @property
+    def conditions(self) -> Conditions:
+        return witness(self.witness)
 
 
 @dataclass(frozen=True, kw_only=True)

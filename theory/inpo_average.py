@@ -16,7 +16,8 @@ import numpy as np
 
 from algorithms.inpo import INPO
 from simlab.run import Method
-from theory.claim import KL_FLOOR, Claim, Finding, Instance, gather, runs
+from theory.claim import KL_FLOOR, Claim, Conditions, Finding, Instance, gather, runs
+from theory.conditions import FROM_REFERENCE, REGULARISED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +41,9 @@ class AverageOfINPO(Claim):
     measure: str = "average_exploitability"
     steps: int = 1000
 
-    def applies(self, instance: Instance) -> bool:
-        return instance.game.beta > 0 and instance.at_reference
+    @property
+    def conditions(self) -> Conditions:
+        return REGULARISED | FROM_REFERENCE
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for pull in self.pulls:

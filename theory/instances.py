@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from envs.bradley_terry import BradleyTerry
 from envs.cyclic import Cyclic
@@ -119,13 +118,3 @@ def subjects_of(name: str, world: Any, betas: Sequence[float], *, seed: int, see
     pairs = [PairTestbed(f"{name}, beta={beta:g}", replace(world, beta=beta)) for beta in betas] if isinstance(world, Pairs) else []
     people = [PopulationTestbed(name, world)] if isinstance(world, PopulationWorld) else []
     return [*instances_of(games, betas), *pairs, *people]
-
-
-def is_rock_paper_scissors(game: Game) -> bool:
-    """Whether the game is the deterministic 3-cycle."""
-    return game.actions == 3 and bool(np.isin(game.preference, (0.0, 0.5, 1.0)).all()) and game.cyclic_triangles() == 1
-
-
-def interior(equilibrium: NDArray) -> bool:
-    """Whether an equilibrium (K,) of the original game gives every action weight."""
-    return bool(equilibrium.min() > 1e-6)

@@ -18,8 +18,9 @@ from scipy.stats import binom
 
 from algorithms.pair_loss import PairLoss
 from algorithms.robust_ipo import RobustIPO
-from theory.claim import Finding
-from theory.dpo_fits import flips_alike, own_margins
+from theory.claim import Conditions, Finding
+from theory.conditions import FLIPS_ALIKE
+from theory.dpo_fits import own_margins
 from theory.testbed import PairClaim, PairTestbed
 
 
@@ -46,8 +47,9 @@ class ExactEstimate(PairClaim):
     n: Sequence[int] = (1, 7, 40)
     error: float = 1e-9
 
-    def applies(self, instance: PairTestbed) -> bool:
-        return flips_alike(instance.world)
+    @property
+    def conditions(self) -> Conditions:
+        return FLIPS_ALIKE
 
     def findings(self, instances: Sequence[PairTestbed]) -> Iterable[Finding]:
         for instance in instances:

@@ -21,8 +21,9 @@ from algorithms.fit import fit
 from algorithms.ipo import IPO
 from algorithms.pair_loss import PairLoss
 from algorithms.robust_ipo import RobustIPO
-from theory.claim import Finding
-from theory.dpo_fits import flips_alike, furthest, own_margins
+from theory.claim import Conditions, Finding
+from theory.conditions import FLIPS_ALIKE
+from theory.dpo_fits import furthest, own_margins
 from theory.testbed import PairClaim, PairTestbed
 
 
@@ -47,8 +48,9 @@ class FlipsAreTau(PairClaim):
     taus: Sequence[float] = (0.1, 2.0)
     error: float = 1e-9
 
-    def applies(self, instance: PairTestbed) -> bool:
-        return flips_alike(instance.world)
+    @property
+    def conditions(self) -> Conditions:
+        return FLIPS_ALIKE
 
     def findings(self, instances: Sequence[PairTestbed]) -> Iterable[Finding]:
         for instance in instances:
@@ -85,8 +87,9 @@ class DebiasingIsTau(PairClaim):
     multiples: Sequence[float] = (-10.0, -1.0, 0.0, 1.0, 10.0)
     error: float = 1e-12
 
-    def applies(self, instance: PairTestbed) -> bool:
-        return flips_alike(instance.world)
+    @property
+    def conditions(self) -> Conditions:
+        return FLIPS_ALIKE
 
     def findings(self, instances: Sequence[PairTestbed]) -> Iterable[Finding]:
         for instance in instances:

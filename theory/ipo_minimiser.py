@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from algorithms.ipo import IPO
 from algorithms.pair_loss import PairLoss
 from envs.pairs import Pairs
-from theory.claim import Finding
+from theory.claim import Conditions, Finding
+from theory.conditions import REWARD
 from theory.dpo_fits import any_preferences, any_weights, furthest, scores
 from theory.testbed import PairClaim, PairTestbed
 
@@ -125,6 +126,6 @@ class ClosedFormForAnyWeights(MinimiserOfIPO):
     sense: str = "predicted to fail"
     weights: Callable[[Pairs, int, NDArray], Iterator[tuple[str, NDArray]]] = uneven
 
-    def applies(self, instance: PairTestbed) -> bool:
-        """Where the weights are of no product (those of three responses, and even ones, may be)."""
-        return instance.world.actions > 3 and instance.world.scale > 0
+    @property
+    def conditions(self) -> Conditions:
+        return REWARD | {"more than 3 responses": lambda testbed: testbed.world.actions > 3}

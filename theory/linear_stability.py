@@ -21,8 +21,8 @@ from algorithms.online_mirror_descent import OnlineMirrorDescent
 from envs.divergence import kl, log_normalise
 from envs.game import Game
 from simlab.run import Method, simulate
-from theory.claim import Claim, Finding, Instance, whatever_start
-from theory.instances import is_rock_paper_scissors
+from theory.claim import Claim, Conditions, Finding, Instance, whatever_start
+from theory.conditions import ROCK_PAPER_SCISSORS, beta_up_to
 
 FREQUENCY = 1 / (2 * np.sqrt(3))
 UNIFORM = np.full(3, -np.log(3.0))
@@ -53,8 +53,9 @@ class StabilityThreshold(Claim):
     steps: int = 2000
     largest_beta: float = 0.1
 
-    def applies(self, instance: Instance) -> bool:
-        return 0 < instance.game.beta <= self.largest_beta and is_rock_paper_scissors(instance.game)
+    @property
+    def conditions(self) -> Conditions:
+        return beta_up_to(self.largest_beta) | ROCK_PAPER_SCISSORS
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for instance in whatever_start(instances):
@@ -89,8 +90,9 @@ class FactorOfEGPO(Claim):
     steps: int = 50
     error: float = 1e-5
 
-    def applies(self, instance: Instance) -> bool:
-        return 0 < instance.game.beta <= 1 and is_rock_paper_scissors(instance.game)
+    @property
+    def conditions(self) -> Conditions:
+        return beta_up_to(1) | ROCK_PAPER_SCISSORS
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for instance in whatever_start(instances):

@@ -18,8 +18,8 @@ import numpy as np
 from algorithms.online_mirror_descent import OnlineMirrorDescent
 from envs.divergence import kl
 from simlab.run import Method
-from theory.claim import KL_FLOOR, Claim, Finding, Instance, contraction, equilibria, gather, runs
-from theory.instances import is_rock_paper_scissors
+from theory.claim import KL_FLOOR, Claim, Conditions, Finding, Instance, contraction, equilibria, gather, runs
+from theory.conditions import FROM_REFERENCE, REGULARISED, ROCK_PAPER_SCISSORS, beta_up_to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +71,9 @@ class MagneticBeyondItsLimit(MagneticContraction):
     fractions: Sequence[float] = (10.0,)
     largest_beta: float = 0.01
 
-    def applies(self, instance: Instance) -> bool:
-        return 0 < instance.game.beta <= self.largest_beta and is_rock_paper_scissors(instance.game)
+    @property
+    def conditions(self) -> Conditions:
+        return beta_up_to(self.largest_beta) | ROCK_PAPER_SCISSORS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +93,9 @@ class InnerLoopOfCOMAL(Claim):
     method: Callable[[float], Method] = OnlineMirrorDescent
     steps: int = 1000
 
-    def applies(self, instance: Instance) -> bool:
-        return instance.game.beta > 0 and instance.at_reference
+    @property
+    def conditions(self) -> Conditions:
+        return REGULARISED | FROM_REFERENCE
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for batch, run in runs(instances, lambda beta: self.method(_comal_rate(beta)), steps=self.steps):
@@ -129,9 +131,9 @@ class SelfPlayAtRateOne(Claim):
     shrink: float = 0.5
     largest_beta: float = 0.01
 
-    def applies(self, instance: Instance) -> bool:
-        small = 0 < instance.game.beta <= self.largest_beta
-        return small and instance.at_reference and is_rock_paper_scissors(instance.game)
+    @property
+    def conditions(self) -> Conditions:
+        return beta_up_to(self.largest_beta) | FROM_REFERENCE | ROCK_PAPER_SCISSORS
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for batch, run in runs(instances, self.method, steps=self.steps, measure=("kl_to_equilibrium",)):

@@ -20,7 +20,8 @@ from envs.divergence import kl, log_normalise
 from envs.equilibrium import regularised_nash
 from envs.game import Game
 from simlab.run import Method
-from theory.claim import Claim, Finding, Instance, gather, runs
+from theory.claim import Claim, Conditions, Finding, Instance, gather, runs
+from theory.conditions import FROM_REFERENCE, REGULARISED
 
 
 def biased_fixed_point(game: Game, pull: float) -> NDArray:
@@ -85,11 +86,13 @@ class UnbiasedAtConstantStep(Claim):
     steps: int = 200
     accuracy: float = 1e-10
 
-    def applies(self, instance: Instance) -> bool:
-        """Where the closed form of NMD-3 lies elsewhere; starts play no part."""
-        if not (instance.game.beta > 0 and instance.at_reference):
-            return False
-        return float(kl(instance.equilibrium, biased_fixed_point(instance.game, self.pull))) > 100 * self.accuracy
+    @property
+    def conditions(self) -> Conditions:
+        return REGULARISED | FROM_REFERENCE | {"the fixed point of NMD-3 is not the equilibrium": self._biased}
+
+    def _biased(self, instance: Instance) -> bool:
+        game = instance.game
+        return game.beta > 0 and float(kl(instance.equilibrium, biased_fixed_point(game, self.pull))) > 100 * self.accuracy
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         options: dict[str, Any] = {"steps": self.steps, "record": [self.steps]}

@@ -17,7 +17,8 @@ from typing import ClassVar
 from algorithms.nash_md import NashMD
 from envs.divergence import kl
 from simlab.run import Method
-from theory.claim import KL_FLOOR, Claim, Finding, Instance, contraction, equilibria, gather, runs
+from theory.claim import KL_FLOOR, Claim, Conditions, Finding, Instance, contraction, equilibria, gather, runs
+from theory.conditions import FROM_REFERENCE, REGULARISED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +41,9 @@ class ConstantStep(Claim):
     method: Callable[[float], Method] = NashMD
     steps: int = 300
 
-    def applies(self, instance: Instance) -> bool:
-        return instance.game.beta > 0 and (instance.at_reference or not self.from_reference)
+    @property
+    def conditions(self) -> Conditions:
+        return REGULARISED | (FROM_REFERENCE if self.from_reference else {})
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for pull in self.pulls:
@@ -70,8 +72,9 @@ class PublishedSchedule(Claim):
     method: Callable[[None], Method] = NashMD
     steps: int = 1000
 
-    def applies(self, instance: Instance) -> bool:
-        return instance.game.beta > 0 and instance.at_reference
+    @property
+    def conditions(self) -> Conditions:
+        return REGULARISED | FROM_REFERENCE
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for batch, run in runs(instances, lambda beta: self.method(None), steps=self.steps):

@@ -18,7 +18,8 @@ from algorithms.egpo import EGPO, certified_rate
 from algorithms.nash_mp import NashMP
 from envs.divergence import kl
 from simlab.run import Method
-from theory.claim import KL_FLOOR, Claim, Finding, Instance, compare, equilibria, gather, runs
+from theory.claim import KL_FLOOR, Claim, Conditions, Finding, Instance, compare, equilibria, gather, runs
+from theory.conditions import FROM_REFERENCE, REGULARISED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +41,9 @@ class NashMPRate(Claim):
     from_reference: bool = False
     steps: int = 1000
 
-    def applies(self, instance: Instance) -> bool:
-        return instance.game.beta > 0 and (instance.at_reference or not self.from_reference)
+    @property
+    def conditions(self) -> Conditions:
+        return REGULARISED | (FROM_REFERENCE if self.from_reference else {})
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for batch, run in runs(instances, lambda beta: self.method(1 / (beta + 0.5)), steps=self.steps):

@@ -18,7 +18,8 @@ from algorithms.egpo import EGPO
 from envs.divergence import kl
 from envs.feedback import Duels, Exact
 from simlab.run import Method, simulate
-from theory.claim import Claim, Finding, Instance, mean_below
+from theory.claim import OF_A_MEAN, Claim, Conditions, Finding, Instance, mean_below
+from theory.conditions import FROM_REFERENCE, at_most_actions, beta_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,7 @@ class NoisyEGPO(Claim):
     statement: str = "EGPO, n Bernoulli labels an action: E KL(p*|p_T) <= (1-eta beta)^T KL_0 + eta K/(4 n beta (2-eta)), over 64 seeds"
     source: str = "EG-0 with noisy payoffs; the abstract of arXiv 2503.08942 claims robustness to noise"
     kind: ClassVar[str] = "distribution"
+    false_alarm: ClassVar[str | None] = OF_A_MEAN
     per_action: Sequence[int] = (1, 10)
     rate: float = 0.2
     method: Callable[[float], Method] = EGPO
@@ -48,8 +50,9 @@ class NoisyEGPO(Claim):
     smallest_beta: float = 0.1
     largest_game: int = 10
 
-    def applies(self, instance: Instance) -> bool:
-        return instance.game.beta >= self.smallest_beta and instance.game.actions <= self.largest_game and instance.at_reference
+    @property
+    def conditions(self) -> Conditions:
+        return beta_from(self.smallest_beta) | at_most_actions(self.largest_game) | FROM_REFERENCE
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for instance in instances:

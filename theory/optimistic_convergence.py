@@ -19,8 +19,8 @@ import numpy as np
 from algorithms.optimistic import OptimisticMirrorDescent, RegularisedOptimistic
 from envs.divergence import kl
 from simlab.run import Method
-from theory.claim import KL_FLOOR, Claim, Finding, Instance, equilibria, gather, runs, whatever_beta
-from theory.instances import is_rock_paper_scissors
+from theory.claim import KL_FLOOR, Claim, Conditions, Finding, Instance, equilibria, gather, runs, whatever_beta
+from theory.conditions import ROCK_PAPER_SCISSORS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +42,9 @@ class OptimisticAverage(Claim):
     method: Callable[[float], Method] = OptimisticMirrorDescent
     steps: int = 800
 
-    def applies(self, instance: Instance) -> bool:
-        return True
+    @property
+    def conditions(self) -> Conditions:
+        return {}
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         once = whatever_beta(instances)
@@ -82,8 +83,9 @@ class OptimisticLastIterate(Claim):
     steps: int = 4000
     shrink: float = 1e-6
 
-    def applies(self, instance: Instance) -> bool:
-        return is_rock_paper_scissors(instance.game)
+    @property
+    def conditions(self) -> Conditions:
+        return ROCK_PAPER_SCISSORS
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         options: dict[str, Any] = {"steps": self.steps, "record": [self.burn_in, self.steps]}

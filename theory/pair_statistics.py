@@ -22,6 +22,9 @@ from envs.pairs import Pairs
 FALSE_ALARM = 1e-6
 """Probability that a finding on a true statement comes out above 1, both sides together."""
 
+BY_LIMIT_LAW = f"{FALSE_ALARM:.0e} a finding (by the limit law)"
+"""The false alarm of claims whose limits come from a limit law."""
+
 Estimator = Callable[[PairLoss, Pairs, Comparisons], NDArray]
 """A loss, the world and a sample to (D,) theta - theta0; nan where there is no answer."""
 

@@ -13,21 +13,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from algorithms.pal import PAL, PALFit
 from envs.population_world import PopulationWorld
 from envs.user_comparisons import UserComparisons
-from theory.claim import Finding
-from theory.pal_statistics import Learner, drawn, estimable, in_scores, one_score, plane, rank
+from theory.claim import Conditions, Finding
+from theory.pal_conditions import DRAWN, ESTIMABLE
+from theory.pal_statistics import UNKNOWN, Learner, in_scores, one_score, plane, rank
 from theory.testbed import PopulationClaim, PopulationTestbed
 
 
 def wrong(answers: UserComparisons, coordinates: np.ndarray) -> float:
     """The share of pairs on which predictions miss the side that a user leans to."""
     return 1.0 - answers.accuracy(coordinates)
+
+
+def _on_a_plane(testbed: PopulationTestbed) -> bool:
+    people = testbed.world.people()
+    return plane(people) < rank(people)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +49,16 @@ class NewcomersClaim(PopulationClaim):
 
     provenance: str = "derived"
     kind: ClassVar[str] = "final"
+    false_alarm: ClassVar[str | None] = UNKNOWN
     learner: Learner = PAL
     users: int = 40
     samples: int = 150
     unseen: int = 200
     draws: int = 5
 
-    def applies(self, instance: Any) -> bool:
-        people = instance.world.people()
-        return drawn(instance.world) and estimable(people) and plane(people) < rank(people)
+    @property
+    def conditions(self) -> Conditions:
+        return DRAWN | ESTIMABLE | {"users lie on a plane of fewer dimensions than responses have": _on_a_plane}
 
     def worlds(self, world: PopulationWorld, shots: Sequence[int]) -> PopulationWorld:
         """The world at the claim's sizes."""

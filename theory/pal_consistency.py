@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from algorithms.pal import PAL, PALFit
 from envs.user_comparisons import UserComparisons
-from theory.claim import Finding
-from theory.pal_statistics import Learner, estimable, margin_gap, plane, spanned
+from theory.claim import Conditions, Finding
+from theory.pal_conditions import DIFFERENT, ESTIMABLE, SPANNED
+from theory.pal_statistics import Learner, margin_gap, plane
 from theory.testbed import PopulationClaim, PopulationTestbed
 
 
@@ -41,8 +42,9 @@ class Consistency(PopulationClaim):
     newcomers: int = 20
     error: float = 1e-8
 
-    def applies(self, instance: Any) -> bool:
-        return estimable(instance.world.people()) and spanned(instance.world.people())
+    @property
+    def conditions(self) -> Conditions:
+        return ESTIMABLE | SPANNED
 
     def findings(self, instances: Sequence[PopulationTestbed]) -> Iterator[Finding]:
         for instance in instances:
@@ -78,8 +80,9 @@ class Frozen(PopulationClaim):
     shots: int = 10
     error: float = 1e-8
 
-    def applies(self, instance: Any) -> bool:
-        return plane(instance.world.people()) > 0
+    @property
+    def conditions(self) -> Conditions:
+        return DIFFERENT
 
     def findings(self, instances: Sequence[PopulationTestbed]) -> Iterable[Finding]:
         for instance in instances:

@@ -22,20 +22,13 @@ from algorithms.pal import PAL
 from envs.comparisons import tabular
 from envs.people import People
 from envs.population_cycle import PopulationCycle
-from theory.claim import Finding
+from theory.claim import Conditions, Finding
+from theory.pal_conditions import GOES_ROUND
 from theory.pal_statistics import Aggregate, Learner, cycles, majority
 from theory.testbed import PopulationClaim, PopulationTestbed
 
 SHARP = 1e-4
 """A temperature at which users are certain, unless a margin is below a hundredth."""
-
-WARM = 10.0
-"""The highest temperature at which the majority is told from a tie: its distance from one falls with the cube."""
-
-
-def goes_round(world: PopulationCycle, degrees: float = 1.0) -> bool:
-    """Whether the majority is a cycle, and not nearly a tie."""
-    return degrees <= world.delta <= 60 - degrees and world.temperature <= WARM
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +54,9 @@ class Cycle(PopulationClaim):
     error: float = 1e-9
     samples: int = 3000
 
-    def applies(self, instance: Any) -> bool:
-        return isinstance(instance.world, PopulationCycle) and goes_round(instance.world)
+    @property
+    def conditions(self) -> Conditions:
+        return GOES_ROUND
 
     def findings(self, instances: Sequence[PopulationTestbed]) -> Iterator[Finding]:
         for instance in instances:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from envs.population_cycle import PopulationCycle
-from theory.claim import Finding
+from theory.claim import Conditions, Finding
+from theory.pal_conditions import CYCLE
 from theory.pal_statistics import Aggregate, majority
 from theory.testbed import PopulationClaim, PopulationTestbed
 
@@ -50,8 +51,9 @@ class CycleEdges(PopulationClaim):
     dial: Sequence[float] = (0.0, 2.5, 7.5, 15.0, 22.5, 29.0, 30.0)
     error: float = 1e-13
 
-    def applies(self, instance: Any) -> bool:
-        return isinstance(instance.world, PopulationCycle)
+    @property
+    def conditions(self) -> Conditions:
+        return CYCLE
 
     def findings(self, instances: Sequence[PopulationTestbed]) -> Iterator[Finding]:
         for instance in instances:

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from algorithms.pal import PAL
 from envs.people import People
-from theory.claim import Finding
-from theory.pair_statistics import from_middle, mean_limits
-from theory.pal_statistics import Learner, estimable, excess, plane, rank, spanned
+from theory.claim import Conditions, Finding
+from theory.pair_statistics import BY_LIMIT_LAW, from_middle, mean_limits
+from theory.pal_conditions import ESTIMABLE, SPANNED
+from theory.pal_statistics import Learner, excess, plane, rank
 from theory.testbed import PopulationClaim, PopulationTestbed
 
 
@@ -42,14 +43,19 @@ class FewShot(PopulationClaim):
     statement: str = "newcomer, K known prototypes, m comparisons: m E|a^-a|_H^2 and 2 m E(excess cross-entropy) tend to K - 1"
     source: str = "asymptotic efficiency; the rate O~(K) of arXiv 2406.08469 as recalled"
     kind: ClassVar[str] = "distribution"
+    false_alarm: ClassVar[str | None] = BY_LIMIT_LAW
     sense: str = "tight"
     learner: Learner = PAL
     newcomers: int = 300
     shots: int = 100_000
 
-    def applies(self, instance: Any) -> bool:
-        people = instance.world.people()
-        return estimable(people) and spanned(people) and 0 < self.degrees(people) < people.users
+    @property
+    def conditions(self) -> Conditions:
+        return ESTIMABLE | SPANNED | {"more users than degrees of freedom, and at least one of these": self._free}
+
+    def _free(self, testbed: PopulationTestbed) -> bool:
+        people = testbed.world.people()
+        return 0 < self.degrees(people) < people.users
 
     def degrees(self, people: People) -> int:
         """Of freedom, claimed."""

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from algorithms.pal import PAL
 from envs.people import People, mixing_weights
 from envs.population import Population
-from theory.claim import Finding
+from theory.claim import Conditions, Finding
+from theory.pal_conditions import BY_DISTANCE
 from theory.pal_statistics import Learner, affine_rank, differ, estimable, excess, margin_gap, rank
 from theory.testbed import PopulationClaim, PopulationTestbed
 
@@ -42,6 +43,13 @@ def told_apart(world: Population) -> bool:
     """Whether comparisons tell all that there is to know of both, and it is not next to nothing."""
     populations = (in_a_plane(world), on_a_line(world))
     return rank(populations[0]) == 2 and all(estimable(people) and differ(people) for people in populations)
+
+
+TOLD_APART: Conditions = BY_DISTANCE | {
+    "comparisons tell all of users on a plane and on a line": lambda testbed: (
+        isinstance(testbed.world, Population) and told_apart(testbed.world)
+    )
+}
 
 
 def distinct(points: NDArray) -> int:
@@ -72,8 +80,9 @@ class FewerPrototypes(PopulationClaim):
     learner: Learner = PAL
     error: float = 1e-8
 
-    def applies(self, instance: Any) -> bool:
-        return isinstance(instance.world, Population) and told_apart(instance.world)
+    @property
+    def conditions(self) -> Conditions:
+        return TOLD_APART
 
     def findings(self, instances: Sequence[PopulationTestbed]) -> Iterator[Finding]:
         for instance in instances:
@@ -113,8 +122,9 @@ class EveryPrototypeCounts(PopulationClaim):
     enough: tuple[int, int] = (3, 2)
     loss: float = 1e-6
 
-    def applies(self, instance: Any) -> bool:
-        return isinstance(instance.world, Population) and told_apart(instance.world)
+    @property
+    def conditions(self) -> Conditions:
+        return TOLD_APART
 
     def findings(self, instances: Sequence[PopulationTestbed]) -> Iterator[Finding]:
         for instance in instances:

@@ -13,15 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.people import People, mixing_weights
-from envs.population import Population
-from theory.claim import Finding
-from theory.pal_statistics import plane
+from theory.claim import Conditions, Finding
+from theory.pal_conditions import BY_DISTANCE, DIFFERENT
 from theory.testbed import PopulationClaim, PopulationTestbed
 
 Design = Callable[[People], tuple[NDArray, NDArray]]
@@ -92,8 +91,9 @@ class PromptMargin(Margin):
     source: str = "model B of arXiv 2406.08469 with squared distances"
     contexts: int = 4
 
-    def applies(self, instance: Any) -> bool:
-        return isinstance(instance.world, Population)
+    @property
+    def conditions(self) -> Conditions:
+        return BY_DISTANCE
 
     def findings(self, instances: Sequence[PopulationTestbed]) -> Iterator[Finding]:
         for instance in instances:
@@ -121,8 +121,9 @@ class PlainMargin(PopulationClaim):
     power: float = 1.0
     error: float = 1e-12
 
-    def applies(self, instance: Any) -> bool:
-        return plane(instance.world.people()) > 0
+    @property
+    def conditions(self) -> Conditions:
+        return DIFFERENT
 
     def findings(self, instances: Sequence[PopulationTestbed]) -> Iterable[Finding]:
         for instance in instances:

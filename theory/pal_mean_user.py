@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.people import People
 from envs.population_cycle import PopulationCycle
-from theory.claim import Finding
-from theory.pal_cycle import goes_round
+from theory.claim import Conditions, Finding
+from theory.pal_conditions import goes_round
 from theory.pal_statistics import Aggregate, differ, majority
 from theory.testbed import PopulationClaim, PopulationTestbed
 
@@ -24,6 +24,11 @@ from theory.testbed import PopulationClaim, PopulationTestbed
 def of_the_mean_user(people: People) -> NDArray:
     """(C, K, K) preferences of a user at the mean of all ideal points."""
     return majority(replace(people, weights=people.weights.mean(axis=0, keepdims=True)))
+
+
+def _differ(testbed: PopulationTestbed) -> bool:
+    world = testbed.world
+    return goes_round(world) if isinstance(world, PopulationCycle) else differ(world.people())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +50,9 @@ class MeanUser(PopulationClaim):
     aggregate: Aggregate = majority
     error: float = 1e-9
 
-    def applies(self, instance: Any) -> bool:
-        world = instance.world
-        return goes_round(world) if isinstance(world, PopulationCycle) else differ(world.people())
+    @property
+    def conditions(self) -> Conditions:
+        return {"users differ, or their majority goes round": _differ}
 
     def findings(self, instances: Sequence[PopulationTestbed]) -> Iterator[Finding]:
         for instance in instances:

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from envs.people import People
-from envs.population import Population
-from envs.population_cycle import PopulationCycle
-from theory.claim import Finding
-from theory.pal_cycle import goes_round
+from theory.claim import Conditions, Finding
+from theory.pal_conditions import BY_DISTANCE, GOES_ROUND
 from theory.pal_statistics import Aggregate, cycles, firm_majority
 from theory.testbed import PopulationClaim, PopulationTestbed
 
@@ -45,8 +43,9 @@ class MedianUser(PopulationClaim):
     d: int = 1
     draws: int = 20
 
-    def applies(self, instance: Any) -> bool:
-        return isinstance(instance.world, Population)
+    @property
+    def conditions(self) -> Conditions:
+        return BY_DISTANCE
 
     def findings(self, instances: Sequence[PopulationTestbed]) -> Iterator[Finding]:
         for instance in instances:
@@ -82,8 +81,9 @@ class MedianInThePlane(PopulationClaim):
     sense: str = "predicted to fail"
     aggregate: Aggregate = firm_majority
 
-    def applies(self, instance: Any) -> bool:
-        return isinstance(instance.world, PopulationCycle) and goes_round(instance.world)
+    @property
+    def conditions(self) -> Conditions:
+        return GOES_ROUND
 
     def findings(self, instances: Sequence[PopulationTestbed]) -> Iterator[Finding]:
         for instance in instances:

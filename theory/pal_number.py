@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.pal import PAL, degrees
 from envs.people import People
-from theory.claim import Finding
-from theory.pair_statistics import from_middle, mean_limits
-from theory.pal_statistics import Learner, drawn, estimable, excess, plane, rank
+from theory.claim import Conditions, Finding
+from theory.pair_statistics import BY_LIMIT_LAW, from_middle, mean_limits
+from theory.pal_conditions import DRAWN, ESTIMABLE
+from theory.pal_statistics import Learner, estimable, excess, plane, rank
 from theory.testbed import PopulationClaim, PopulationTestbed
 
 
@@ -42,6 +43,7 @@ class NumberOfPrototypes(PopulationClaim):
     statement: str = "excess cross-entropy of U = 40 users, m = 1500 each: dof/(2 U m) at the true number K* of prototypes, least of all K"
     source: str = "Wilks' theorem; the dof of PAL-9"
     kind: ClassVar[str] = "distribution"
+    false_alarm: ClassVar[str | None] = f"{BY_LIMIT_LAW} at K*, an unknown rate beside other K"
     sense: str = "tight"
     learner: Learner = PAL
     dof: Callable[[int, int, int], int] = degrees
@@ -50,8 +52,9 @@ class NumberOfPrototypes(PopulationClaim):
     more: int = 2
     draws: int = 4
 
-    def applies(self, instance: Any) -> bool:
-        return drawn(instance.world) and estimable(instance.world.people())
+    @property
+    def conditions(self) -> Conditions:
+        return DRAWN | ESTIMABLE
 
     def findings(self, instances: Sequence[PopulationTestbed]) -> Iterator[Finding]:
         for instance in instances:

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.pal import PAL
 from envs.people import People
-from theory.claim import Finding
-from theory.pal_statistics import Learner, drawn, estimable, firm_majority, in_scores, majority, one_score, plane
+from theory.claim import Conditions, Finding
+from theory.pal_conditions import DRAWN, ESTIMABLE
+from theory.pal_statistics import UNKNOWN, Learner, firm_majority, in_scores, majority, one_score, plane
 from theory.testbed import PopulationClaim, PopulationTestbed
 
 
@@ -88,15 +89,19 @@ class OneScoreIsEnough(PopulationClaim):
     statement: str = "Bradley-Terry on everybody's labels predicts each user as well as PAL does: errors and excess loss at most 1.2 times"
     source: str = "contradicts the floors of PAL-7 and PAL-8"
     kind: ClassVar[str] = "final"
+    false_alarm: ClassVar[str | None] = UNKNOWN
     sense: str = "predicted to fail"
     learner: Learner = PAL
     samples: int = 1500
     factor: float = 1.2
     camps: float = 0.95
 
-    def applies(self, instance: Any) -> bool:
-        people = instance.world.people()
-        return drawn(instance.world) and estimable(people) and bound(firm_majority(people)) <= self.camps
+    @property
+    def conditions(self) -> Conditions:
+        return DRAWN | ESTIMABLE | {f"one score knows at most {self.camps:.0%} of the sides": self._divided}
+
+    def _divided(self, testbed: PopulationTestbed) -> bool:
+        return bound(firm_majority(testbed.world.people())) <= self.camps
 
     def findings(self, instances: Sequence[PopulationTestbed]) -> Iterator[Finding]:
         for instance in instances:

@@ -34,6 +34,10 @@ DOUBT = 1e-3
 """Variance that a user's answers must have, in the mean over comparisons along the worst direction; even answers have 1/4."""
 
 
+UNKNOWN = "an unknown rate (drawn samples, without limits for chance)"
+"""The false alarm of claims that compare errors on drawn samples as they come."""
+
+
 def majority(people: People) -> NDArray:
     """(C, K, K) mean of the users' preferences."""
     return np.stack([people.preference(context) for context in range(people.contexts)])

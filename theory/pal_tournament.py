@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from envs.population_tournament import PopulationTournament
-from theory.claim import Finding
+from theory.claim import Conditions, Finding
 from theory.pal_statistics import Aggregate, majority
 from theory.testbed import PopulationClaim, PopulationTestbed
 
@@ -43,8 +43,9 @@ class AnyTournament(PopulationClaim):
     draws: int = 5
     error: float = 1e-12
 
-    def applies(self, instance: Any) -> bool:
-        return isinstance(instance.world, PopulationTournament)
+    @property
+    def conditions(self) -> Conditions:
+        return {"users made for a tournament": lambda testbed: isinstance(testbed.world, PopulationTournament)}
 
     def findings(self, instances: Sequence[PopulationTestbed]) -> Iterator[Finding]:
         for instance in instances:

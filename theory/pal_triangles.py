@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,9 @@ from algorithms.dpo import DPO
 from algorithms.fit import fit
 from envs.comparisons import tabular
 from envs.people import People
-from theory.claim import Finding
-from theory.pal_statistics import Aggregate, cycles, differ, drawn, estimable, majority
+from theory.claim import Conditions, Finding
+from theory.pal_conditions import DRAWN, ESTIMABLE, MORE_THAN_TWO
+from theory.pal_statistics import Aggregate, cycles, differ, majority
 from theory.testbed import PopulationClaim, PopulationTestbed
 
 
@@ -59,9 +60,9 @@ class Triangles(PopulationClaim):
     users: int = 10
     error: float = 1e-6
 
-    def applies(self, instance: Any) -> bool:
-        people = instance.world.people()
-        return people.actions > 2 and estimable(people)
+    @property
+    def conditions(self) -> Conditions:
+        return MORE_THAN_TWO | ESTIMABLE
 
     def findings(self, instances: Sequence[PopulationTestbed]) -> Iterator[Finding]:
         for instance in instances:
@@ -98,9 +99,9 @@ class MixturesExplained(PopulationClaim):
     draws: int = 5
     error: float = 1e-6
 
-    def applies(self, instance: Any) -> bool:
-        people = instance.world.people()
-        return people.actions > 2 and drawn(instance.world) and estimable(people)
+    @property
+    def conditions(self) -> Conditions:
+        return MORE_THAN_TWO | DRAWN | ESTIMABLE
 
     def findings(self, instances: Sequence[PopulationTestbed]) -> Iterator[Finding]:
         for instance in instances:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -21,9 +21,10 @@ from algorithms.pal import PAL, degrees
 from envs.people import People
 from envs.population import Population
 from envs.population_world import PopulationWorld
-from theory.claim import Finding
-from theory.pair_statistics import from_middle, mean_limits
-from theory.pal_statistics import Learner, drawn, estimable, plane, rank
+from theory.claim import Conditions, Finding
+from theory.pair_statistics import BY_LIMIT_LAW, from_middle, mean_limits
+from theory.pal_conditions import DRAWN
+from theory.pal_statistics import Learner, estimable, plane, rank
 from theory.testbed import PopulationClaim, PopulationTestbed
 
 SAMPLES = 10_000
@@ -47,14 +48,16 @@ class LikelihoodRatio(PopulationClaim):
     statement: str = "2 log likelihood ratio of PAL's fit to the truth is chi-square, dof D + (K-1)(U-1+D-(K-1))"
     source: str = "Wilks' theorem on matrices of affine rank K - 1"
     kind: ClassVar[str] = "distribution"
+    false_alarm: ClassVar[str | None] = BY_LIMIT_LAW
     sense: str = "tight"
     learner: Learner = PAL
     dof: Callable[[int, int, int], int] = degrees
     repetitions: int = 12
     shapes: Sequence[tuple[int, int, int]] | None = None
 
-    def applies(self, instance: Any) -> bool:
-        return drawn(instance.world)
+    @property
+    def conditions(self) -> Conditions:
+        return DRAWN
 
     def findings(self, instances: Sequence[PopulationTestbed]) -> Iterator[Finding]:
         for instance in instances:

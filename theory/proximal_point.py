@@ -19,7 +19,8 @@ from algorithms.comal import COMAL
 from algorithms.nash_prox import NashProx
 from envs.divergence import kl
 from simlab.run import Method
-from theory.claim import Claim, Finding, Instance, contraction, equilibria, gather, runs, whatever_beta
+from theory.claim import Claim, Conditions, Finding, Instance, contraction, equilibria, gather, runs, whatever_beta
+from theory.conditions import REGULARISED, at_most_actions
 
 EXACT_FLOOR = 1e-14
 """Divergences below this are out of reach of inner solves to a residual of 1e-12."""
@@ -46,8 +47,9 @@ class ProximalContraction(Claim):
     steps: int = 25
     largest_game: int = 10
 
-    def applies(self, instance: Instance) -> bool:
-        return instance.game.beta > 0 and instance.game.actions <= self.largest_game
+    @property
+    def conditions(self) -> Conditions:
+        return REGULARISED | at_most_actions(self.largest_game)
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for strength in self.strengths:
@@ -81,8 +83,9 @@ class MovingReference(Claim):
     steps: int = 25
     largest_game: int = 10
 
-    def applies(self, instance: Instance) -> bool:
-        return instance.game.actions <= self.largest_game
+    @property
+    def conditions(self) -> Conditions:
+        return at_most_actions(self.largest_game)
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         once = whatever_beta(instances)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,8 @@ from scipy.special import expit
 
 from algorithms.pair_loss import PairLoss
 from algorithms.rdpo import RobustDPO
-from theory.pair_statistics import one_flip_rate
+from theory.claim import Conditions
+from theory.conditions import ONE_FLIP_RATE
 from theory.testbed import PairClaim, PairTestbed
 
 
@@ -30,8 +30,9 @@ class RobustClaim(PairClaim):
 
     learner: Callable[[float], PairLoss] = RobustDPO
 
-    def applies(self, instance: Any) -> bool:
-        return isinstance(instance, PairTestbed) and one_flip_rate(instance.world)
+    @property
+    def conditions(self) -> Conditions:
+        return ONE_FLIP_RATE
 
 
 def logistic(margin: NDArray) -> NDArray:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,8 @@ from scipy.linalg import eigh
 
 from envs.pair_truth import policy_fisher, reward_gap
 from envs.pairs import Pairs
-from theory.claim import Finding
+from theory.claim import Conditions, Finding
+from theory.conditions import REWARD
 from theory.pair_statistics import Estimator, estimates, flip_of, minimiser
 from theory.robust_claim import RobustClaim
 from theory.testbed import PairTestbed
@@ -69,9 +70,9 @@ class CoverageBound(RobustClaim):
     pairs: int = 10
     estimator: Estimator = minimiser
 
-    def applies(self, instance: Any) -> bool:
-        """Where there is a reward."""
-        return super().applies(instance) and instance.world.scale > 0
+    @property
+    def conditions(self) -> Conditions:
+        return super().conditions | REWARD
 
     def findings(self, instances: Sequence[PairTestbed]) -> Iterable[Finding]:
         for instance in instances:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,8 @@ from algorithms.fit import INSIDE, fit, slope_slack
 from algorithms.pair_loss import PairLoss
 from envs.comparisons import Comparisons
 from envs.pairs import Pairs
-from theory.claim import Finding
+from theory.claim import Conditions, Finding
+from theory.conditions import FLIPS
 from theory.pair_statistics import flip_of
 from theory.robust_claim import RobustClaim
 from theory.testbed import PairTestbed
@@ -112,9 +113,9 @@ class SeparabilityDecides(ExistenceOfMinimiser):
     sense: str = "predicted to fail"
     samples: int = 10
 
-    def applies(self, instance: Any) -> bool:
-        """Where labels are flipped; both criteria are one without."""
-        return super().applies(instance) and flip_of(instance.world) > 0
+    @property
+    def conditions(self) -> Conditions:
+        return super().conditions | FLIPS
 
     def claimed(self, sample: Comparisons, flip: float) -> bool:
         return super().claimed(sample, 0.0)

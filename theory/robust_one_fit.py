@@ -19,7 +19,7 @@ from scipy.stats import chi2
 from envs.pair_truth import robust_covariance
 from envs.pairs import Pairs
 from theory.claim import Finding
-from theory.pair_statistics import FALSE_ALARM, Estimator, estimates, flip_of, minimiser
+from theory.pair_statistics import BY_LIMIT_LAW, FALSE_ALARM, Estimator, estimates, flip_of, minimiser
 from theory.robust_claim import RobustClaim
 from theory.testbed import PairTestbed
 
@@ -40,6 +40,7 @@ class OneFit(RobustClaim):
     statement: str = "one fit of rDPO, n = 10^7: n (theta^-theta*)' C^-1 (theta^-theta*) is chi-square with d degrees of freedom"
     source: str = "RDPO-7"
     kind: ClassVar[str] = "distribution"
+    false_alarm: ClassVar[str | None] = BY_LIMIT_LAW
     n: int = 10_000_000
     estimator: Estimator = minimiser
     covariance: Callable[[Pairs, float], NDArray] = robust_covariance

@@ -91,6 +91,7 @@ class ChanceOfNoMinimiser(RobustClaim):
     statement: str = "one pair, n labels: P(rDPO has no minimiser) = P(wins <= e n) + P(wins >= (1-e) n), wins binomial"
     source: str = "RDPO-5"
     kind: ClassVar[str] = "existence"
+    false_alarm: ClassVar[str | None] = f"{FALSE_ALARM:.0e} a finding at most, on drawn samples; the others are exact"
     sense: str = "tight"
     labels: Sequence[int] = (10, 40)
     samples: int = 2000

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,19 @@ from scipy.stats import binom
 
 from envs.pair_truth import reward_gap, robust_covariance
 from envs.pairs import Pairs
-from theory.claim import Finding
-from theory.pair_statistics import FALSE_ALARM, Estimator, estimates, flip_of, from_middle, log_slope, mean_limits, minimiser
+from theory.claim import Conditions, Finding
+from theory.pair_statistics import (
+    BY_LIMIT_LAW,
+    FALSE_ALARM,
+    Estimator,
+    estimates,
+    flip_of,
+    from_middle,
+    log_slope,
+    mean_limits,
+    minimiser,
+    one_flip_rate,
+)
 from theory.robust_claim import RobustClaim
 from theory.robust_growth import Dial, Point, SampleSize
 from theory.robust_risks import Risk, SquaredError, SquaredRewardGap
@@ -53,9 +64,13 @@ class RateClaim(RobustClaim):
     estimator: Estimator = minimiser
     covariance: Callable[[Pairs, float], NDArray] = robust_covariance
 
-    def applies(self, instance: Any) -> bool:
-        """Where the risk depends on the estimate: without reward there is no reward gap."""
-        return super().applies(instance) and bool(self.weights(instance.world).sum() > 0)
+    @property
+    def conditions(self) -> Conditions:
+        return super().conditions | {"the risk depends on the estimate": self._matters}
+
+    def _matters(self, testbed: PairTestbed) -> bool:
+        """Without reward there is no reward gap."""
+        return one_flip_rate(testbed.world) and bool(self.weights(testbed.world).sum() > 0)
 
     def shifts(self, world: Pairs, fits: int, seed: int) -> NDArray:
         """(fits, D) estimates of theta - theta0."""
@@ -71,6 +86,7 @@ class LimitLaw(RateClaim):
     """n times the mean risk of many fits, against the quantiles of the limit law's mean, at every point of the dial."""
 
     kind: ClassVar[str] = "distribution"
+    false_alarm: ClassVar[str | None] = BY_LIMIT_LAW
     sense: str = "tight"
 
     def findings(self, instances: Sequence[PairTestbed]) -> Iterable[Finding]:
@@ -93,16 +109,19 @@ class GrowthRate(RateClaim):
     """
 
     kind: ClassVar[str] = "slope"
+    false_alarm: ClassVar[str | None] = f"{FALSE_ALARM:.0e} a finding at most, with the default fits"
     sense: str = "tight"
     allowance: float = 0.02
     exponent: float | None = None
 
-    def applies(self, instance: Any) -> bool:
-        """Where theory says it fails, if it is predicted to: the exact constants' slope is elsewhere."""
-        applicable = super().applies(instance)
-        if not applicable or not self.predicted_to_fail or self.exponent is None:
-            return applicable
-        return abs(self.exact(self.dial.points(instance.world)) - self.exponent) > 2 * self.allowance
+    @property
+    def conditions(self) -> Conditions:
+        fails = {"the exact constants have another slope": self._elsewhere} if self.predicted_to_fail and self.exponent is not None else {}
+        return super().conditions | fails
+
+    def _elsewhere(self, testbed: PairTestbed) -> bool:
+        exponent = 0.0 if self.exponent is None else self.exponent
+        return self._matters(testbed) and abs(self.exact(self.dial.points(testbed.world)) - exponent) > 2 * self.allowance
 
     def findings(self, instances: Sequence[PairTestbed]) -> Iterable[Finding]:
         for instance in instances:
@@ -134,6 +153,7 @@ class SignOfRewardGap(RateClaim):
     statement: str = "about half of rDPO's fits earn MORE plain reward than pi*: pi* is optimal for the KL-regularised reward only"
     source: str = "the reward gap is -g'(theta^-theta*) to first order, symmetric about 0"
     kind: ClassVar[str] = "distribution"
+    false_alarm: ClassVar[str | None] = BY_LIMIT_LAW
     sense: str = "tight"
     risk: Risk = field(default_factory=SquaredRewardGap)
 

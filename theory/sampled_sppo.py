@@ -13,7 +13,8 @@ from typing import ClassVar
 from algorithms.sppo_sampled import SPPOSampled
 from envs.feedback import Duels
 from simlab.run import Method, simulate
-from theory.claim import Claim, Finding, Instance, mean_below, whatever_beta
+from theory.claim import OF_A_MEAN, Claim, Conditions, Finding, Instance, mean_below, whatever_beta
+from theory.conditions import FROM_REFERENCE, at_most_actions, witness
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class SampledAverage(Claim):
 
     source: str = "finite-sample square loss of arXiv 2405.00675 with Bernoulli labels; measured here against SPPO-1"
     kind: ClassVar[str] = "distribution"
+    false_alarm: ClassVar[str | None] = OF_A_MEAN
     samples: int
     method: Callable[[float, int], Method] = SPPOSampled
     rate: float = 0.1
@@ -38,8 +40,9 @@ class SampledAverage(Claim):
     steps: int = 300
     largest_game: int = 10
 
-    def applies(self, instance: Instance) -> bool:
-        return instance.game.actions <= self.largest_game and instance.at_reference
+    @property
+    def conditions(self) -> Conditions:
+        return at_most_actions(self.largest_game) | FROM_REFERENCE
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         return [self._at(instance) for instance in whatever_beta(instances)]
@@ -73,5 +76,6 @@ class FewResponses(SampledAverage):
     sense: str = "predicted to fail"
     witness: str = "tournament 10.1, "
 
-    def applies(self, instance: Instance) -> bool:
-        return instance.name.startswith(self.witness) and super().applies(instance)
+    @property
+    def conditions(self) -> Conditions:
+        return super().conditions | witness(self.witness)

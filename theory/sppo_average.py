@@ -16,8 +16,8 @@ import numpy as np
 
 from algorithms.sppo import SPPO
 from simlab.run import Method
-from theory.claim import Claim, Finding, Instance, gather, runs, whatever_beta
-from theory.instances import is_rock_paper_scissors
+from theory.claim import Claim, Conditions, Finding, Instance, gather, runs, whatever_beta
+from theory.conditions import ROCK_PAPER_SCISSORS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +41,9 @@ class AverageOfSPPO(Claim):
     steps: int = 5000
     measure: str = "average_original_exploitability"
 
-    def applies(self, instance: Instance) -> bool:
-        return True
+    @property
+    def conditions(self) -> Conditions:
+        return {}
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for rate in self.rates:
@@ -72,5 +73,6 @@ class LastIterateOfSPPO(AverageOfSPPO):
     rates: Sequence[float | None] = (0.1,)
     measure: str = "original_exploitability"
 
-    def applies(self, instance: Instance) -> bool:
-        return is_rock_paper_scissors(instance.game)
+    @property
+    def conditions(self) -> Conditions:
+        return ROCK_PAPER_SCISSORS

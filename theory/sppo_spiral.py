@@ -18,8 +18,8 @@ import numpy as np
 from algorithms.sppo import SPPO
 from envs.divergence import kl
 from simlab.run import Method
-from theory.claim import KL_FLOOR, Claim, Finding, Instance, gather, runs
-from theory.instances import interior
+from theory.claim import KL_FLOOR, Claim, Conditions, Finding, Instance, gather, runs
+from theory.conditions import INTERIOR
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +40,9 @@ class OutwardSpiral(Claim):
     method: Callable[[float], Method] = lambda beta: SPPO(0.1)
     steps: int = 500
 
-    def applies(self, instance: Instance) -> bool:
-        return interior(instance.original_equilibrium)
+    @property
+    def conditions(self) -> Conditions:
+        return INTERIOR
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for batch, run in runs(instances, self.method, steps=self.steps):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from envs.pairs import Pairs
 from envs.population_world import PopulationWorld
-from theory.claim import Claim
+from theory.claim import Claim, Conditions
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +44,9 @@ class PairClaim(Claim):
 
     subject: ClassVar[type] = PairTestbed
 
-    def applies(self, instance: Any) -> bool:
-        return True
+    @property
+    def conditions(self) -> Conditions:
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,5 +55,6 @@ class PopulationClaim(Claim):
 
     subject: ClassVar[type] = PopulationTestbed
 
-    def applies(self, instance: Any) -> bool:
-        return True
+    @property
+    def conditions(self) -> Conditions:
+        return {}

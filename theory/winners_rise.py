@@ -20,7 +20,8 @@ from scipy.special import expit
 from algorithms.dno import DNO
 from algorithms.sppo import SPPO
 from simlab.run import Method, Run
-from theory.claim import Claim, Finding, Instance, gather, runs, whatever_beta
+from theory.claim import Claim, Conditions, Finding, Instance, gather, runs, whatever_beta
+from theory.conditions import at_most_actions
 
 ROUNDING = 1e-12
 """Win rates and log-probabilities are told apart beyond this."""
@@ -51,8 +52,9 @@ class WinnersRise(Claim):
     method: Callable[[float], Method] = SPPO
     steps: int = 200
 
-    def applies(self, instance: Instance) -> bool:
-        return True
+    @property
+    def conditions(self) -> Conditions:
+        return {}
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for rate in self.rates:
@@ -92,8 +94,9 @@ class RegressionMinimised(Claim):
     error: float = 1e-12
     largest_game: int = 10
 
-    def applies(self, instance: Instance) -> bool:
-        return instance.game.actions <= self.largest_game
+    @property
+    def conditions(self) -> Conditions:
+        return at_most_actions(self.largest_game)
 
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for batch, run in runs(whatever_beta(instances), lambda beta: self.method(self.eta), steps=self.steps):
