@@ -29,7 +29,7 @@ def rows(folder: Path) -> pd.DataFrame:
     for path in sorted(folder.glob("*.parquet")):
         stored = store.read(path)
         frame = stored.frame
-        config, world = yaml.safe_load(stored.metadata["config"]), json.loads(stored.metadata["world"])
+        config, world = json.loads(stored.metadata["config"]), json.loads(stored.metadata["world"])
         frame["algorithm"], frame["beta"] = path.name.partition("-")[0], config["beta"]
         frame["opponent_pull"], frame["expected_error"] = config["algorithm"].get("opponent_pull"), world.get("expected_error")
         frame["true prototypes"] = config["env"].get("prototypes")

@@ -15,6 +15,7 @@ Newton's method follows it. What certifies the answer is its residual, whichever
 from __future__ import annotations
 
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -65,7 +66,7 @@ def regularised_nash(game: Game) -> NDArray:
     """The equilibrium of the regularised game, as log-probabilities.
 
     The unique p with beta log(p / ref) = P p + const, to a `residual` of 1e-13 (times beta |log ref| where that exceeds 1,
-    as log-probabilities are rounded).
+    as log-probabilities are rounded). A game is solved once; the answer is kept as long as the game.
 
     Parameters
     ----------
@@ -75,19 +76,29 @@ def regularised_nash(game: Game) -> NDArray:
     Returns
     -------
     (K,) array
-        Normalised log-probabilities.
+        Normalised log-probabilities, read-only.
 
     Raises
     ------
     Invalid
         If beta is 0, or so small (about 1e-10) that double precision cannot tell the equilibrium to 1e-6.
     """
+    if game not in _SOLVED:
+        _SOLVED[game] = _regularised_nash(game)
+    return _SOLVED[game]
+
+
+_SOLVED: WeakKeyDictionary[Game, NDArray] = WeakKeyDictionary()
+
+
+def _regularised_nash(game: Game) -> NDArray:
     require(game.beta > 0, "beta", game.beta, "positive; the game at beta = 0 is solved by envs.equilibrium.nash")
     with np.errstate(over="ignore", invalid="ignore"):
         log_policy = log_normalise(game.log_reference + _win_rates(game) / game.beta)
         left = residual(game, log_policy)
     limit = min(TOLERANCE * max(1.0, game.beta * np.abs(game.log_reference).max()), 2 * DISTANCE * game.beta)
     require(left <= limit, "beta", game.beta, f"larger: double precision leaves a residual of {left:.1e}, above {limit:.1e}")
+    log_policy.setflags(write=False)
     return log_policy
 
 

@@ -91,7 +91,16 @@ class UserComparisons:
 
         Of expected counts this is agreement with the sign of the user's own margin, whatever the labels' noise.
         """
+        agreed, told = self._agreement(coordinates)
+        return float(agreed.sum() / told.sum()) if told.any() else np.nan
+
+    def accuracies(self, coordinates: ArrayLike) -> NDArray:
+        """(U,) the accuracy of each user alone; nan of one whose answers lean nowhere."""
+        agreed, told = (counts.sum(axis=1) for counts in self._agreement(coordinates))
+        return np.divide(agreed, told, out=np.full(self.users, np.nan), where=told > 0)
+
+    def _agreement(self, coordinates: ArrayLike) -> tuple[NDArray, NDArray]:
+        """(U, m) comparisons on whose side the margin is, and all, of pairs on which a user's answers lean to one side."""
         lean = self.wins - self.losses
-        weight = np.where(lean != 0, self.wins + self.losses, 0.0)
-        agrees = self.margins(coordinates) * lean > 0
-        return float((weight * agrees).sum() / weight.sum()) if weight.any() else np.nan
+        told = np.where(lean != 0, self.wins + self.losses, 0.0)
+        return told * (self.margins(coordinates) * lean > 0), told

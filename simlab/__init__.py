@@ -4,6 +4,7 @@
 >>> from algorithms.egpo import EGPO
 >>> run = simlab.simulate(game, EGPO(), steps=1000)                                      # doctest: +SKIP
 >>> simlab.metrics.duality_gap(game, run.log_policy)                                     # doctest: +SKIP
+>>> table = simlab.load("simlab_store")                                                  # doctest: +SKIP
 """
 
 import importlib
@@ -11,7 +12,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["metrics", "simulate"]
+__all__ = ["load", "metrics", "simulate"]
 
 # One thread per block of a run is ours to start; libraries below must not start their own, nor swap in another exp.
 for _name, _value in {
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
     from simlab.run import simulate
 
 
+_HOMES = {"simulate": "simlab.run", "load": "simlab.collection"}
+
+
 def __getattr__(name: str) -> Any:
-    if name == "simulate":
-        return importlib.import_module("simlab.run").simulate
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
     if name in {"metrics", "run"}:
         return importlib.import_module(f"simlab.{name}")
     raise AttributeError(f"module 'simlab' has no attribute {name!r}")

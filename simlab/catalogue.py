@@ -8,7 +8,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 import conf
 
@@ -29,6 +33,12 @@ def defaults(command: str) -> dict[str, tuple[str, str]]:
     """Default member and comment of each group that a command offers."""
     text = (CONF / f"{command}.yaml").read_text(encoding="utf-8")
     return {group: (member, comment) for comment, group, member in _DEFAULT.findall(text)}
+
+
+@cache
+def content(name: str) -> dict[str, Any]:
+    """What a file of conf/ holds, named as `run` or `env/cyclic`; not to be changed."""
+    return yaml.safe_load((CONF / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 def purpose(name: str) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from hydra.utils import get_object
 from omegaconf import DictConfig
 
 from envs.invalid import Invalid
-from simlab.experiment import Experiment, member_name
+from simlab.configuration import resolved
+from simlab.experiment import Experiment, member_name, require_idle
+from simlab.gridded import check_cells
 from simlab.members import blaming
 from simlab.offline import Offline
 from simlab.pluralistic import Pluralistic
@@ -29,11 +34,20 @@ def checked(config: DictConfig) -> Experiment:
     Invalid, Refused
         With the full key of the first value that is wrong.
     """
-    kinds = TRAINING if "scaled" in config else KINDS
+    plain = resolved(config)
+    if "scaled" in plain:
+        return _checked(plain, TRAINING)
+    if plain["grid"] is not None:
+        return check_cells(plain, lambda cell: _checked(cell, KINDS))
+    require_idle(plain, ["cells", "block"], "only a grid has blocks")
+    return _checked(plain, KINDS)
+
+
+def _checked(config: dict[str, Any], kinds: Mapping[str, type]) -> Experiment:
     with blaming(config, "algorithm"):
-        method = get_object(config.algorithm._target_)
+        method = get_object(config["algorithm"]["_target_"])
     able = [kind for ability, kind in kinds.items() if hasattr(method, ability)]
     if not able:
         wanted = "a method that can be trained" if "scaled" in config else "a method"
         raise Invalid("algorithm", member_name(config, "algorithm"), f"{wanted}: with one of {', '.join(kinds)}")
-    return able[0].from_config(config)
+    return able[0].from_config(config)  # type: ignore[attr-defined]

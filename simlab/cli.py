@@ -18,8 +18,9 @@ from simlab.request import parse
 COMMANDS = {
     "run": ("simlab.simulation:run", "run a method on a world, once or in a sweep, and store the results"),
     "train": ("simlab.simulation:run", "run a method on a language model, beside the same method on a table"),
-    "collect": ("simlab.collection:collect", "gather the runs of a folder into one table"),
+    "collect": ("simlab.collect:collect", "gather the runs of a folder into one table"),
     "verify": ("simlab.verification:verify", "check the claims of the literature on worlds whose truth is known"),
+    "report": ("simlab.report.command:report", "write one HTML file on the verdicts and the runs of a folder"),
 }
 
 HELP = """\
@@ -39,6 +40,7 @@ examples:
   simlab run env=pairs env.flip=0.2 algorithm=rdpo     an offline learner on noisy labels
   simlab collect simlab_store --output table.csv       all rows of a folder, with the settings that vary
   simlab verify                                        a verdict for every claim
+  simlab report simlab_store                           one HTML file on the verdicts and runs of a folder
 """
 
 

@@ -1,93 +1,116 @@
-"""`simlab collect FOLDER`: the runs of a store as one tidy table, each row with the settings that tell its run apart.
+"""The runs of a store as one tidy table, each row with the settings that tell its run apart.
 
 A setting is a column where it varies between the runs: top-level keys by their name, keys of groups as in `env.flip`, members of
-groups as `env` and `algorithm`. The files themselves can be read in place, too: DuckDB's `SELECT ... FROM 'FOLDER/*.parquet'`.
+groups as `env` and `algorithm`; these two and `beta` always are. The files themselves can be read in place, too: DuckDB's
+`SELECT ... FROM 'FOLDER/*.parquet'`.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
+import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
-import yaml
 
 from envs.invalid import Invalid
-from simlab import store
+from simlab import catalogue, grid, provenance, store
 from simlab.identity import IRRELEVANT
-from simlab.refusal import FAILED, Refused
+from simlab.refusal import Refused
+from simlab.words import count
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
-WRITERS = {".parquet": pq.write_table, ".csv": pyarrow.csv.write_csv}
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise Refused(f"{message} (usage: simlab collect FOLDER [--output FILE])")
+ALWAYS = ("algorithm", "env", "beta")
+"""Settings that are columns whether they vary or not."""
 
 
-def collect(words: Sequence[str]) -> int:
-    """Read a folder, write a file; returns the exit status: 0 unless a file of the folder could not be read.
+@dataclass(frozen=True, eq=False)
+class Collection:
+    """What a folder holds.
+
+    Attributes
+    ----------
+    runs : in the order of their names
+    left_out : why files were left out, a line each
+    """
+
+    runs: list[store.Stored]
+    left_out: list[str]
+
+
+def load(folder: str | os.PathLike[str], *, all_versions: bool = False) -> DataFrame:
+    """The rows of a store folder as one table, with the settings that tell its runs apart; it warns of files that it leaves out.
+
+    Parameters
+    ----------
+    folder : where `simlab run` or `simlab train` put its runs
+    all_versions : take runs of other versions of simlab, too
 
     Raises
     ------
     Refused
-        For a folder without runs, or a file that cannot be written.
+        If there is no such folder, or no run in it.
     """
-    parser = _Parser(prog="simlab collect", description=__doc__.partition("\n")[0], allow_abbrev=False)  # type: ignore[union-attr]
-    parser.add_argument("folder", help="a store of simlab run or simlab train")
-    parser.add_argument("--output", help="a file .parquet or .csv; FOLDER.parquet beside the folder by default")
-    given = parser.parse_args(list(words))
-    folder = Path(given.folder).expanduser()
-    named = folder if folder.name else folder.resolve()
-    output = Path(given.output).expanduser() if given.output else named.with_name(f"{named.name}.parquet")
-    if output.suffix not in WRITERS:
-        raise Refused(f"--output={given.output}: must end in {' or '.join(WRITERS)}")
-    runs, damaged = read(folder)
-    table = gather(runs)
-    with store.replacing(output) as temporary:
-        WRITERS[output.suffix](table, temporary)
-    print(f"{table.num_rows:,} rows of {len(runs):,} runs in {output}")
-    for reason in damaged:
-        print(f"simlab: left out: {reason}", file=sys.stderr)
-    return FAILED if damaged else 0
+    import warnings
+
+    found = read(Path(folder).expanduser(), all_versions=all_versions)
+    for reason in found.left_out:
+        warnings.warn(f"left out: {reason}", stacklevel=2)
+    return gather(found.runs).to_pandas()
 
 
-def read(folder: Path) -> tuple[list[store.Stored], list[str]]:
-    """The runs of a folder in the order of their names, and why files were left out."""
+def read(folder: Path, *, all_versions: bool = False) -> Collection:
+    """The runs of a folder; files that cannot be read, or hold numbers of other code, are left out."""
     if not folder.is_dir():
-        raise Refused(f"{folder}: must be an existing folder")
-    runs, damaged = [], []
-    for path in sorted(folder.glob("*.parquet")):
-        try:
-            runs.append(store.read(path))
-        except Invalid as error:
-            damaged.append(f"{path}: must be {error.allowed}")
+        raise Refused(f"{folder}: must be an existing folder{_command(folder)}")
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(_read, sorted(folder.glob("*.parquet"))))
+    runs = [each for each in found if isinstance(each, store.Stored)]
+    left_out = [each for each in found if isinstance(each, str)]
+    if not all_versions:
+        origins = [provenance.other_code(run.metadata) for run in runs]
+        others = Counter(origin for origin in origins if origin)
+        left_out += [f"{folder}: {provenance.report(others, count(len(runs), 'file'))}; --all-versions takes them too"] if others else []
+        runs = [run for run, origin in zip(runs, origins, strict=True) if not origin]
     if not runs:
-        raise Refused(f"{folder}: must hold at least one run ({len(damaged)} files cannot be read)")
-    return runs, damaged
+        more = [f"{count(len(left_out) - 3, 'file')} more"] if len(left_out) > 3 else []
+        reasons = "; ".join(left_out[:3] + more) or "there is no .parquet file"
+        raise Refused(f"{folder}: must hold at least one run ({reasons}){_command(folder)}")
+    return Collection(runs, left_out)
+
+
+def _command(folder: Path) -> str:
+    """What makes the runs of a folder that bears the name of an experiment."""
+    known = folder.name in catalogue.groups()["experiment"]
+    return f"; simlab run experiment={folder.name} store={folder} makes it" if known else ""
+
+
+def _read(path: Path) -> store.Stored | str:
+    try:
+        run = store.read(path)
+        run.config  # noqa: B018  (read here, on a thread)
+        return run
+    except Invalid as error:
+        return f"{path}: must be {error.allowed}"
+    except ValueError:
+        return f"{path}: must hold its configuration as JSON"
 
 
 def gather(runs: Sequence[store.Stored]) -> pa.Table:
     """One table; a column that a run does not have is null in its rows."""
-    settings = [dict(_settings(yaml.load(run.metadata["config"], _LOADER))) for run in runs]
+    settings = [dict(_settings(run.config)) for run in runs]
+    in_rows = {key for run in runs for key in _varied(run)}
     keys = dict.fromkeys(key for each in settings for key in each)
-    varying = [key for key in keys if len({str(each.get(key)) for each in settings}) > 1]
-    columns = {key: _alike([each.get(key) for each in settings]) for key in varying}
+    kept = [key for key in keys if key in ALWAYS or key in in_rows or len({str(each.get(key)) for each in settings}) > 1]
+    columns = {key: grid.alike([each.get(key) for each in settings]) for key in kept}
     parts = [_with(run, {key: values[number] for key, values in columns.items()}) for number, run in enumerate(runs)]
     return pa.concat_tables(parts, promote_options="permissive")
-
-
-def _alike(values: list[Any]) -> list[Any]:
-    """The values of one setting, as text where they are not all numbers, or all true or false."""
-    kinds = {type(value) for value in values if value is not None}
-    return values if kinds <= {int, float} or kinds == {bool} else [value if value is None else str(value) for value in values]
 
 
 def _settings(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -95,20 +118,26 @@ def _settings(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, A
     for key, value in config.items():
         if key == "_target_":
             yield prefix.removesuffix("."), value.split(".")[-2]
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and key != "grid":
             yield from _settings(value, f"{prefix}{key}.")
-        elif prefix or key not in IRRELEVANT:
+        elif prefix or key not in (*IRRELEVANT, *grid.KEYS):
             yield f"{prefix}{key}", value
 
 
 def _with(run: store.Stored, settings: dict[str, Any]) -> pa.Table:
-    """A run's rows after its settings; one that bears a column's name is `config.` and that."""
-    rows = run.table.num_rows
-    columns = {"run": run.path.stem}
+    """A run's rows after its settings; one that bears the name of a column of the rows is `config.` and that."""
+    rows, names = run.table.num_rows, run.table.column_names
+    columns = {"run": _repeated(run.path.stem, rows)}
     for key, value in settings.items():
-        name = f"config.{key}" if key in run.table.column_names else key
-        columns[name] = value
-    table = pa.table({name: pa.array([value] * rows) for name, value in columns.items()})
-    for name in run.table.column_names:
-        table = table.append_column(name, run.table.column(name))
-    return table
+        if key not in _varied(run):
+            columns[f"config.{key}" if key in names else key] = _repeated(value, rows)
+    return pa.table(columns | dict(zip(names, run.table.columns, strict=True)))
+
+
+def _varied(run: store.Stored) -> dict[str, Any]:
+    """The settings that are columns of a run's rows: those of its grid."""
+    return grid.axes(run.config) if run.config.get("grid") else {}
+
+
+def _repeated(value: Any, rows: int) -> pa.Array:
+    return pa.repeat(pa.scalar(value), rows)

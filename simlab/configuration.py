@@ -7,11 +7,12 @@ given is, and that references resolve. What values mean is checked by those who 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, reduce
 from operator import getitem
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
@@ -23,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from envs.invalid import Invalid, require
-from simlab import catalogue
+from simlab import catalogue, grid
 from simlab.overrides import parse, product, varying, without_plus, written
 from simlab.refusal import Refused, sentence
 from simlab.request import Request
@@ -31,6 +32,9 @@ from simlab.request import Request
 VERSION_BASE = "1.3"
 EXPERIMENT = "experiment"
 """The group whose files may set keys of all others."""
+
+LEAVES = ("grid",)
+"""Keys whose value is a mapping."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,13 @@ class Plan:
     jobs : in the order in which they are to run
     sweep : whether this is a sweep
     varies : keys that take several values in it
+    blocks : the override that runs every block of a grid, where there are several
     """
 
     jobs: tuple[Job, ...]
     sweep: bool
     varies: tuple[str, ...]
+    blocks: tuple[str, ...] = ()
 
 
 def plan(request: Request) -> Plan:
@@ -66,10 +72,24 @@ def plan(request: Request) -> Plan:
         For the first word that is wrong.
     """
     with initialize_config_module("conf", job_name="simlab", version_base=VERSION_BASE):
-        composer = _Composer(request)
-        runs, sweep = composer.expand()
-        jobs = tuple(composer.job(words) for words in runs)
-        return Plan(jobs, sweep, varying(composer.overrides))
+        planned = _Composer(request).plan()
+        blocks = _blocks(planned, request)
+        if not blocks:
+            return planned
+        whole = replace(request, overrides=(*request.overrides, *blocks), sweep=True)
+        return replace(_Composer(whole).plan(), blocks=blocks)
+
+
+def _blocks(planned: Plan, request: Request) -> tuple[str, ...]:
+    """The override that asks for all blocks of a plan's grid, unless it names one or has one."""
+    configs = [job.config for job in planned.jobs if job.config.get("grid") is not None]
+    if not configs or any(word.startswith("block=") for word in request.overrides):
+        return ()
+    for key in ("grid", "cells"):
+        if key in planned.varies:
+            raise Invalid(key, "several values", "one value for all runs")
+    number = grid.block_count(resolved(configs[0]))
+    return (f"block=range({number})",) if number > 1 else ()
 
 
 class _Base(NamedTuple):
@@ -88,13 +108,20 @@ class _Composer:
         self.request = request
         self.parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
         parsed = [parse(self.parser, word) for word in request.overrides]
-        self.hydra = [override.input_line or "" for override in parsed if override.is_hydra_override()]
+        self.hydra: list[str] = []
         self.overrides = [override for override in parsed if not override.is_hydra_override()]
         for override in parsed:
             if override.is_sweep_override() and override.is_hydra_override():
                 raise Invalid(*written(override), "one value for all runs")
         _, hydra = self._compose(())
         self.groups = tuple(name for name in reversed(list(hydra.runtime.choices)) if "/" not in name)
+        self.hydra = [override.input_line or "" for override in parsed if override.is_hydra_override()]
+
+    def plan(self) -> Plan:
+        """Every run, composed."""
+        runs, sweep = self.expand()
+        jobs = tuple(self.job(words) for words in runs)
+        return Plan(jobs, sweep, varying(self.overrides))
 
     def expand(self) -> tuple[list[list[str]], bool]:
         """The overrides of each run, and whether they are runs of a sweep."""
@@ -120,7 +147,17 @@ class _Composer:
                 self._set(config, base, override)
         _resolve(config)
         _require_given(config, base.choices)
+        if config.get("grid") is not None:
+            self._require_axes(config, base, overrides)
         return Job(tuple(words), config)
+
+    def _require_axes(self, config: DictConfig, base: _Base, overrides: Iterable[Override]) -> None:
+        """Refuse keys of a grid that nobody reads, and those that are set besides."""
+        set_besides = {override.key_or_group: written(override)[1] for override in overrides}
+        for key, values in grid.axes(resolved(config)).items():
+            require(key not in self.groups, key, values, f"given outside the grid: -m {key}={','.join(map(str, values))}")
+            self._require_key(key, values, base)
+            require(key not in set_besides, key, set_besides.get(key), "left out: the grid sets it")
 
     def _choices(self, overrides: Iterable[Override]) -> tuple[str, ...]:
         """The overrides that choose members of groups, checked."""
@@ -155,6 +192,8 @@ class _Composer:
         except MissingConfigException as error:
             group, _, member = (error.missing_cfg_file or "").rpartition("/")
             members = list(error.options or [])
+            if group == "hydra/launcher":
+                _require_installed(choices)
             raise Invalid(group, member, f"one of {', '.join(members)}{catalogue.suggestion(member, members)}") from None
         except CompactHydraException as error:
             reason = sentence(error.__cause__ or error)
@@ -186,11 +225,16 @@ class _Composer:
         raise Invalid(key, value, allowed + catalogue.suggestion(key, [*base.choices, *base.keys]))
 
 
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """A configuration as plain dictionaries and lists."""
+    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+
+
 def _keys(config: DictConfig) -> tuple[str, ...]:
     """Every key that holds a value, keys of keys with dots."""
     found: list[str] = []
     for key in map(str, config):
-        if OmegaConf.is_dict(config._get_node(key)) and not OmegaConf.is_missing(config, key):
+        if key not in LEAVES and OmegaConf.is_dict(config._get_node(key)) and not OmegaConf.is_missing(config, key):
             found += [f"{key}.{name}" for name in _keys(config[key])]
         elif key != "_target_":
             found.append(key)
@@ -200,6 +244,14 @@ def _keys(config: DictConfig) -> tuple[str, ...]:
 def _raw(config: DictConfig, key: str) -> object:
     """A value as it stands in the file."""
     return reduce(getitem, key.split("."), OmegaConf.to_container(config))  # type: ignore[arg-type]
+
+
+def _require_installed(choices: Iterable[str]) -> None:
+    """Refuse a launcher whose package is not there, by the words in its file that install it."""
+    for name in (word.removeprefix("launcher=") for word in choices if word.startswith("launcher=")):
+        path = catalogue.CONF / "launcher" / f"{name}.yaml"
+        if path.is_file() and (command := re.search(r"pip install '.+?'", path.read_text(encoding="utf-8"))):
+            raise Refused(f"launcher={name}: must be installed: {command[0]}")
 
 
 def _require_given(config: DictConfig, choices: dict[str, str | None]) -> None:

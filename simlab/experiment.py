@@ -12,7 +12,6 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
 
 from envs.dials import require_integer, require_nonnegative
 from envs.invalid import require
@@ -84,11 +83,6 @@ class Experiment(ABC):
         return self.config["seeds"] if self.random else 1
 
 
-def resolved(config: DictConfig) -> dict[str, Any]:
-    """A configuration as plain dictionaries and lists."""
-    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
-
-
 def require_numbers(config: dict[str, Any]) -> None:
     """Check the keys that every experiment has."""
     require_nonnegative("beta", config["beta"])
@@ -105,12 +99,12 @@ def fit_status(fit: Any) -> str:
 
 def require_idle(config: dict[str, Any], keys: Iterable[str], reason: str) -> None:
     """Refuse values of top-level keys (or members of groups) that would have no effect."""
-    command: Any = OmegaConf.load(catalogue.CONF / "run.yaml")
+    command = catalogue.content("run")
     members = {group: member for group, (member, _) in catalogue.defaults("run").items()}
     for key in keys:
         if key not in members:
             require(config[key] == command[key], key, config[key], f"left out: {reason}")
-        elif config[key] != OmegaConf.to_container(OmegaConf.load(catalogue.CONF / key / f"{members[key]}.yaml")):
+        elif config[key] != catalogue.content(f"{key}/{members[key]}"):
             require(False, key, config[key]["_target_"].rpartition(".")[2], f"left out: {reason}")
 
 

@@ -10,8 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from omegaconf import OmegaConf
-
 import simlab
 from simlab import store
 from simlab.experiment import Experiment, member_name
@@ -45,23 +43,22 @@ def recall(experiment: Experiment) -> Finished | None:
 
 
 def perform(experiment: Experiment) -> Finished:
-    """Run, and store."""
+    """Run, and store: the rows last, so that where they are nothing else is missing."""
     began = time.perf_counter()
     columns = interruptible(experiment.run)
     metadata = {
         "identity": _identity(experiment),
-        "config": OmegaConf.to_yaml(OmegaConf.create(experiment.config)),
+        "config": json.dumps(experiment.config),
         "versions": json.dumps(_versions()),
         "sources": sources(experiment.numeric),
         "method": experiment.equations,
         "world": json.dumps(experiment.facts()),
         "seconds": f"{time.perf_counter() - began:.3f}",
     }
-    path = place(experiment)
-    store.write(path, columns, metadata)
-    stored = store.read(path)
-    experiment.keep(stored)
-    return Finished(experiment, stored, fresh=True)
+    run = store.made(place(experiment), columns, metadata)
+    experiment.keep(run)
+    store.write(run)
+    return Finished(experiment, store.read(run.path), fresh=True)
 
 
 def place(experiment: Experiment) -> Path:

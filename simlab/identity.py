@@ -12,7 +12,17 @@ from typing import Any
 
 import simlab
 
-NUMERIC = ("envs", "algorithms", "simlab.run", "simlab.packing", "simlab.self_play", "simlab.offline", "simlab.pluralistic")
+NUMERIC = (
+    "envs",
+    "algorithms",
+    "simlab.run",
+    "simlab.packing",
+    "simlab.self_play",
+    "simlab.offline",
+    "simlab.pluralistic",
+    "simlab.grid",
+    "simlab.gridded",
+)
 """Packages and modules whose sources decide the numbers."""
 
 IRRELEVANT = ("store", "threads")

@@ -1,27 +1,34 @@
-"""Hands checked runs to Hydra, whose launchers run them: here, or wherever `hydra/launcher` says."""
+"""Hands checked runs to Hydra, whose launchers run them: here, or wherever `launcher` says."""
 
 from __future__ import annotations
 
 import os
 import sys
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra import initialize_config_module
+from hydra._internal.callbacks import Callbacks
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from simlab.catalogue import groups
 from simlab.configuration import VERSION_BASE, Plan
-from simlab.overrides import of_one_value
+from simlab.elsewhere import Elsewhere, Look
+from simlab.leftovers import sweep_folder
 from simlab.refusal import wants_traceback
 from simlab.request import Request
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
-SWEEP_FOLDER = ".sweep-"
-"""Begins the name of the folder in the store where launchers keep files of their own while a sweep runs."""
+
+Task = Callable[[DictConfig], str | None]
+"""Does a run; returns what went wrong, if that is still to be told."""
 
 
 def inspect(request: Request) -> None:
@@ -30,52 +37,51 @@ def inspect(request: Request) -> None:
         _app(request.command, lambda config: None)
 
 
-def launch(request: Request, plan: Plan, task: Callable[[DictConfig], None]) -> None:
+def launch(request: Request, plan: Plan, task: Task, look: Look) -> None:
     """Run a task on each configuration of a plan, composed once more by Hydra itself.
 
-    Hydra's own handling of errors would print tracebacks, so it is told to raise; each run is told what the user wants.
+    A launcher that runs them elsewhere is given only those that `look` says are missing.
     """
-    overrides = list(request.overrides)
-    settings = [] if wants_traceback() else [f"++hydra.job.env_set.{FULL_ERROR}='0'"]
-    if not plan.sweep:
-        with _command_line([*overrides, *settings]), _raising():
-            _app(request.command, task)
+    if plan.sweep:
+        _sweep(request, plan, task, look)
         return
-    with _folder(Path(plan.jobs[0].config.store).expanduser()) as folder:
-        words = ["--multirun", *_for_each_run(plan, overrides), f"hydra.sweep.dir={_quoted(folder)}", *settings]
-        with _command_line(words), _raising():
-            _app(request.command, task)
+    # Hydra's own handling of errors would print tracebacks, so it is told to raise; the run is told what the user wants.
+    settings = [] if wants_traceback() else [f"++hydra.job.env_set.{FULL_ERROR}='0'"]
+    with _command_line([*request.overrides, *settings]), _raising():
+        _app(request.command, task)
+
+
+def _sweep(request: Request, plan: Plan, task: Task, look: Look) -> None:
+    hydra_here = initialize_config_module("conf", job_name="simlab", version_base=VERSION_BASE)
+    with hydra_here, sweep_folder(Path(plan.jobs[0].config.store).expanduser()) as folder:
+        launcher, config = _launcher(request, folder, task)
+        if type(launcher) is BasicLauncher:
+            launcher.launch([job.overrides for job in plan.jobs], initial_job_idx=0)
+        else:
+            Elsewhere(launcher, plan, folder, look).launch(config.hydra.sweeper.max_batch_size)
+
+
+def _launcher(request: Request, folder: Path, task: Task) -> tuple[Launcher, DictConfig]:
+    """The launcher that a request chooses, and the configuration that it is chosen by."""
+    app: Any = GlobalHydra.instance().hydra
+    words = [*_common(request), "hydra.mode=MULTIRUN", f"hydra.sweep.dir={_quoted(folder)}"]
+    config = app.compose_config(request.command, words, run_mode=RunMode.MULTIRUN)
+    context = HydraContext(config_loader=app.config_loader, callbacks=Callbacks(config))
+    return Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=config), config
+
+
+def _common(request: Request) -> list[str]:
+    """The overrides that a launcher can depend on; a member's keys are left to the runs, since to another member they are unknown."""
+    keys = [word.partition("=")[0].lstrip("+") for word in request.overrides]
+    return [word for key, word in zip(keys, request.overrides, strict=True) if "." not in key or key.startswith("hydra.")]
 
 
 def _app(command: str, task: Callable[[DictConfig], Any]) -> None:
     hydra.main(version_base=VERSION_BASE, config_path="pkg://conf", config_name=command)(task)()
 
 
-def _for_each_run(plan: Plan, overrides: list[str]) -> list[str]:
-    """Where members of groups vary, keys of one member may be unknown to another: apply them run by run."""
-    known = {*groups(), "experiment"}
-    if not known & set(plan.varies):
-        return overrides
-    return [word if _key(word) in {*known, *plan.varies} or _key(word).startswith("hydra") else of_one_value(word) for word in overrides]
-
-
-def _key(word: str) -> str:
-    return word.partition("=")[0].lstrip("+")
-
-
 def _quoted(path: Path) -> str:
     return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-@contextmanager
-def _folder(store: Path) -> Iterator[Path]:
-    folder = store / f"{SWEEP_FOLDER}{uuid.uuid4().hex[:8]}"
-    try:
-        yield folder
-    finally:
-        with suppress(OSError):
-            (folder / "multirun.yaml").unlink()
-            folder.rmdir()
 
 
 @contextmanager

@@ -39,6 +39,7 @@ EXAMPLES = {
         ("simlab verify", "every claim"),
         ("simlab verify claim=EG-1,NMD-*", "some"),
         ("simlab verify env=blend seeds=8", "on other games"),
+        ("simlab verify store=results", "keep the verdicts, for simlab report"),
     ],
 }
 

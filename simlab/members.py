@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from typing import Any
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig
 
 from envs.invalid import Invalid
 from simlab.refusal import Refused, sentence
+from simlab.sharing import once
 
 
-def make(config: DictConfig, group: str) -> Any:
+def make(config: Mapping[str, Any], group: str) -> Any:
     """The object that the chosen member of a group describes."""
     with blaming(config, group):
-        return instantiate(config[group], _convert_="all")
+        return once(group, str(config[group]), lambda: instantiate(config[group], _convert_="all"))
 
 
 @contextmanager

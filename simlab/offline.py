@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
 
 from algorithms.fit import Fit, fit
 from algorithms.limit import Limit, expected_error, limit
@@ -17,7 +16,7 @@ from envs import pair_truth as truth
 from envs.dials import require_nonnegative
 from envs.divergence import kl
 from envs.invalid import require
-from simlab.experiment import Experiment, fit_status, member_name, require_idle, require_numbers, resolved
+from simlab.experiment import Experiment, fit_status, member_name, require_idle, require_numbers
 from simlab.members import blaming, make
 from simlab.refusal import Refused
 
@@ -40,7 +39,7 @@ class Offline(Experiment):
     method: PairLoss
 
     @classmethod
-    def from_config(cls, config: DictConfig) -> Offline:
+    def from_config(cls, config: dict[str, Any]) -> Offline:
         """Check a configuration and make what it describes.
 
         Raises
@@ -48,18 +47,17 @@ class Offline(Experiment):
         Invalid, Refused
             With the full key of the first value that is wrong.
         """
-        plain = resolved(config)
-        require_numbers(plain)
-        require_idle(plain, IDLE, "a learner of a fixed set of comparisons has none")
+        require_numbers(config)
+        require_idle(config, IDLE, "a learner of a fixed set of comparisons has none")
         world = make(config, "env")
-        require(hasattr(world, "log_policy"), "env", member_name(plain, "env"), "a world of labelled pairs (env=pairs) with a pair loss")
-        with blaming(plain, "env"):
-            world = replace(world, beta=plain["beta"])
+        require(hasattr(world, "log_policy"), "env", member_name(config, "env"), "a world of labelled pairs (env=pairs) with a pair loss")
+        with blaming(config, "env"):
+            world = replace(world, beta=config["beta"])
             require(world.n >= world.d, "n", world.n, f"at least d={world.d}: fewer comparisons than parameters determine nothing")
             known = {"flip": world.flip_rate, "smoothing": world.flip_rate, "tau": world.beta / 4}
-        require_nonnegative("ridge", plain["ridge"])
-        completed = DictConfig(OmegaConf.merge(config, {"algorithm": open_values(plain, known)}))
-        return cls(resolved(completed), world, make(completed, "algorithm"))
+        require_nonnegative("ridge", config["ridge"])
+        completed = config | {"algorithm": config["algorithm"] | open_values(config, known)}
+        return cls(completed, world, make(completed, "algorithm"))
 
     @property
     def figures(self) -> tuple[str, ...]:

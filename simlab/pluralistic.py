@@ -8,19 +8,18 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from omegaconf import DictConfig
 
 from envs.invalid import require
 from envs.survey import Survey
 from envs.user_comparisons import UserComparisons
-from simlab.experiment import Experiment, fit_status, member_name, require_idle, require_idle_dials, require_numbers, resolved
+from simlab.experiment import Experiment, fit_status, member_name, require_idle, require_idle_dials, require_numbers
 from simlab.members import blaming, make
 from simlab.store import Stored
 
 IDLE = ("beta", "feedback", "start", "steps", "record", "measure", "ridge")
 """Top-level keys that mean something to other methods alone."""
 
-FIGURES = ("accuracy", "cross_entropy", "excess_cross_entropy", "ideal_point_error")
+FIGURES = ("accuracy", "cross_entropy", "excess_cross_entropy", "ideal_point_error", "worst_accuracy")
 POOLED = 0
 """Stands for the number of prototypes of the one Bradley-Terry score for all."""
 
@@ -42,7 +41,7 @@ class Pluralistic(Experiment):
     method: UserLearner
 
     @classmethod
-    def from_config(cls, config: DictConfig) -> Pluralistic:
+    def from_config(cls, config: dict[str, Any]) -> Pluralistic:
         """Check a configuration and make what it describes.
 
         Raises
@@ -50,24 +49,23 @@ class Pluralistic(Experiment):
         Invalid, Refused
             With the full key of the first value that is wrong.
         """
-        plain = resolved(config)
-        require_numbers(plain)
-        require_idle(plain, IDLE, "a learner of users has none")
+        require_numbers(config)
+        require_idle(config, IDLE, "a learner of users has none")
         world, method = make(config, "env"), make(config, "algorithm")
         required = "a world of users (env=population, or env=recorded with a .soc file) with a learner of users"
-        require(hasattr(world, "survey"), "env", member_name(plain, "env"), required)
-        with blaming(plain, "env"):
-            require_idle_dials(plain, world, "game_dials", "it shapes games, while a learner of users reads comparisons")
-            survey = world.survey(seed=plain["seed"], index=0)
+        require(hasattr(world, "survey"), "env", member_name(config, "env"), required)
+        with blaming(config, "env"):
+            require_idle_dials(config, world, "game_dials", "it shapes games, while a learner of users reads comparisons")
+            survey = world.survey(seed=config["seed"], index=0)
             enough = method.prototypes is not None or survey.seen.compared.min() >= 2
             require(enough, "samples", 1, "at least 2, one to hold out, where the number of prototypes is left open")
-        with blaming(plain, "algorithm"):
+        with blaming(config, "algorithm"):
             most = min(survey.seen.users, survey.seen.features.shape[1] + 1)
             asked = method.prototypes
             require(
                 asked is None or asked <= most, "prototypes", asked, f"at most {most}, which leave every user an ideal point of their own"
             )
-        return cls(plain, world, method)
+        return cls(config, world, method)
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -159,5 +157,6 @@ def _score(answers: UserComparisons, coordinates: NDArray, floor: float, truth: 
         return dict.fromkeys(FIGURES, np.nan)
     entropy = answers.cross_entropy(coordinates)
     away = np.nan if truth is None else float(np.sqrt(((coordinates - truth) ** 2).sum(axis=-1).mean()))
-    figures = (answers.accuracy(coordinates), entropy, entropy - floor, away)
+    each = answers.accuracies(coordinates)
+    figures = (answers.accuracy(coordinates), entropy, entropy - floor, away, float(np.fmin.reduce(each)))
     return dict(zip(FIGURES, figures, strict=True))

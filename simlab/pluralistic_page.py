@@ -44,9 +44,8 @@ def figures(finished: Finished[Pluralistic]) -> Group:
     columns = stored.columns
     shots = np.unique(columns["comparisons"][columns["users"] == "new"])
     entropy = "excess_cross_entropy" if truth else "cross_entropy"
-    parts = [
-        _table(columns, name, title, shots) for name, title in (("accuracy", "accuracy"), (entropy, entropy.replace("_", " ") + ", nats"))
-    ]
+    titles = {"accuracy": "accuracy", "worst_accuracy": "accuracy of the worst user", entropy: entropy.replace("_", " ") + ", nats"}
+    parts = [_table(columns, name, title, shots) for name, title in titles.items()]
     if truth:
         parts.append(_table(columns, "ideal_point_error", "distance from the true ideal point, root mean square", shots))
     return Group(*(part for pair in parts for part in (*pair, Text())))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -122,9 +122,16 @@ def simulate(
     equilibria = {id(game): regularised_nash(game) for game in games} if wanted else {}
     plan = Plan(method.target, feedback, at, tuple(slots), tuple(measure), tableaus, equilibria)
     blocks = list(_blocks(games, seeds, one_lane=any(tableau.residual_controlled for tableau in tableaus.values())))
-    with ThreadPoolExecutor(threads or _processors()) as pool:
-        finished = list(pool.map(lambda block: run_block(plan, games, seeds, streams, starts, block), blocks))
+    finished = _each(blocks, lambda block: run_block(plan, games, seeds, streams, starts, block), threads or _processors())
     return _gather(plan, len(games), seeds, blocks, finished)
+
+
+def _each(blocks: list[NDArray], work: Callable[[NDArray], Records], threads: int) -> list[Records]:
+    """The work on every block, on threads where there are several of both."""
+    if min(threads, len(blocks)) == 1:
+        return [work(block) for block in blocks]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, blocks))
 
 
 def _processors() -> int:

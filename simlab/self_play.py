@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from omegaconf import DictConfig
 
 from algorithms.tableau import Stage, Tableau
 from envs.equilibrium import regularised_nash
@@ -21,11 +20,13 @@ from envs.feedback import Exact
 from envs.game import Game
 from envs.invalid import Invalid, require
 from envs.start import Start
-from simlab.experiment import Experiment, require_idle, require_idle_dials, require_numbers, resolved
+from envs.world import World
+from simlab.experiment import Experiment, require_idle, require_idle_dials, require_numbers
 from simlab.facts import facts
 from simlab.members import blaming, make
 from simlab.packing import AVERAGE, MEASURES
 from simlab.run import Method, Run, record_steps, simulate
+from simlab.sharing import once
 
 DEFAULT_MEASURES = ("exploitability", "original_exploitability", "kl_to_equilibrium", "worst_user_utility", "mean_user_utility")
 NEEDS_BETA = "kl_to_equilibrium"
@@ -38,6 +39,9 @@ USERS = {
 }
 """Measures on worlds of people, of what a policy is worth to each: how often the user prefers its response to the reference's, mean
 over prompts. The last holds one number a user, and is taken when asked for."""
+
+PROBABILITIES = "policy"
+"""The policy itself, one probability an action; taken when asked for."""
 
 SMALL = 100
 """Up to so many actions it is a matter of milliseconds to see whether double precision can tell the equilibrium at all."""
@@ -62,7 +66,7 @@ class SelfPlay(Experiment):
     tableau: Tableau
 
     @classmethod
-    def from_config(cls, config: DictConfig) -> SelfPlay:
+    def from_config(cls, config: dict[str, Any]) -> SelfPlay:
         """Check a configuration and make what it describes.
 
         Raises
@@ -70,24 +74,23 @@ class SelfPlay(Experiment):
         Invalid, Refused
             With the full key of the first value that is wrong.
         """
-        plain = resolved(config)
-        require_numbers(plain)
-        require_idle(plain, ["ridge"], "only learners of a fixed set of comparisons have a ridge")
+        require_numbers(config)
+        require_idle(config, ["ridge"], "only learners of a fixed set of comparisons have a ridge")
         world, method, feedback, start = (make(config, group) for group in ("env", "algorithm", "feedback", "start"))
-        with blaming(plain, "env"):
-            require_idle_dials(plain, world, "data_dials", "it shapes recorded comparisons, while a self-play method asks feedback")
-            games = world.games(float(plain["beta"]), seed=plain["seed"], index=0)
-        with blaming(plain, "algorithm"):
-            tableau = method.tableau(float(plain["beta"]), steps=plain["steps"], actions=games[0].actions)
-        with blaming(plain, "feedback"):
+        with blaming(config, "env"):
+            require_idle_dials(config, world, "data_dials", "it shapes recorded comparisons, while a self-play method asks feedback")
+            games = _drawn(world, float(config["beta"]), config["seed"], 1)
+        with blaming(config, "algorithm"):
+            tableau = method.tableau(float(config["beta"]), steps=config["steps"], actions=games[0].actions)
+        with blaming(config, "feedback"):
             feedback.labels(games[0])
             _require_effect(tableau, feedback)
-        with blaming(plain, "start"):
-            start.log_policy(games[0], seed=plain["seed"], index=0)
-        record, measure = _record(plain["record"], plain["steps"]), _measures(plain, method, hasattr(world, "people"))
+        with blaming(config, "start"):
+            start.log_policy(games[0], seed=config["seed"], index=0)
+        record, measure = _record(config["record"], config["steps"]), _measures(config, method, hasattr(world, "people"))
         if games[0].actions <= SMALL and any(NEEDS_BETA in name for name in measure):
             regularised_nash(games[0])
-        return cls(plain, world, method, feedback, start, record, measure, tableau)
+        return cls(config, world, method, feedback, start, record, measure, tableau)
 
     @property
     def steps(self) -> int:
@@ -113,8 +116,7 @@ class SelfPlay(Experiment):
     @cached_property
     def games(self) -> list[Game]:
         """Those of each seed in turn, one a context; where the world draws nothing, those of one seed."""
-        drawn = range(self.seeds if self.world.varies else 1)
-        return [game for index in drawn for game in self.world.games(self.beta, seed=self.seed, index=index)]
+        return _drawn(self.world, self.beta, self.seed, self.seeds if self.world.varies else 1)
 
     def run(self) -> dict[str, NDArray]:
         """Simulate, and return tidy columns: a row for each seed, context and recorded iteration, in this order."""
@@ -128,15 +130,16 @@ class SelfPlay(Experiment):
             start=self._starts(),
             feedback=self.feedback,
             record=self.record.tolist(),
-            slots=("policy",) if self._of_users else (),
-            measure=[name for name in self.measure if name not in self._of_users],
+            slots=("policy",) if self._of_policies else (),
+            measure=[name for name in self.measure if name not in self._of_policies],
             threads=self.config["threads"],
         )
         return self._columns(run)
 
     @property
-    def _of_users(self) -> list[str]:
-        return [name for name in self.measure if name.removeprefix(AVERAGE) in USERS]
+    def _of_policies(self) -> list[str]:
+        """Measures that the kernel does not take: they are taken of the policies it then keeps."""
+        return [name for name in self.measure if name.removeprefix(AVERAGE) in (*USERS, PROBABILITIES)]
 
     def labels(self, queries: int) -> int | None:
         """How many labels so many queries take; None where labels are expected ones, or queries differ."""
@@ -150,15 +153,20 @@ class SelfPlay(Experiment):
             return stage.samples * (stage.samples - 1) // 2
         return self.games[0].actions * self.feedback.per_action
 
-    def _utilities(self, run: Run, order: NDArray) -> dict[str, NDArray]:
-        """Each measure of users, (N, R) or (N, R, U) in the order of the instances; prompts of one seed share it."""
+    def _measured(self, run: Run, order: NDArray) -> dict[str, NDArray]:
+        """Each measure of policies, (N, R), or (N, R, U or K) where it is one number a user or an action."""
         found: dict[str, NDArray] = {}
-        for name in self._of_users:
-            policies = run.log_average if name.startswith(AVERAGE) else run.log_policy
-            seeds = policies[order].reshape(-1, self.world.contexts, *policies.shape[1:])
-            values = np.stack([self._utility(index, USERS[name.removeprefix(AVERAGE)], seed) for index, seed in enumerate(seeds)])
-            found[name] = np.empty((len(order), *values.shape[1:]))
-            found[name][order] = np.repeat(values, self.world.contexts, axis=0)
+        for name in self._of_policies:
+            policies, kind = (run.log_average if name.startswith(AVERAGE) else run.log_policy), name.removeprefix(AVERAGE)
+            found[name] = np.exp(policies) if kind == PROBABILITIES else self._utilities(USERS[kind], policies, order)
+        return found
+
+    def _utilities(self, measure: Callable[[NDArray], NDArray], policies: NDArray, order: NDArray) -> NDArray:
+        """A measure of users in the order of the instances; prompts of one seed share it."""
+        seeds = policies[order].reshape(-1, self.world.contexts, *policies.shape[1:])
+        values = np.stack([self._utility(index, measure, seed) for index, seed in enumerate(seeds)])
+        found = np.empty((len(order), *values.shape[1:]))
+        found[order] = np.repeat(values, self.world.contexts, axis=0)
         return found
 
     def _utility(self, index: int, measure: Callable[[NDArray], NDArray], log_policy: NDArray) -> NDArray:
@@ -185,7 +193,7 @@ class SelfPlay(Experiment):
             seed, context = run.seed_index, run.game_index
         order = np.lexsort((context, seed))
         records = len(run.steps)
-        measured = {**run.measured, **self._utilities(run, order)}
+        measured = {**run.measured, **self._measured(run, order)}
 
         def each(values: NDArray) -> NDArray:
             return np.repeat(values[order], records)
@@ -200,6 +208,12 @@ class SelfPlay(Experiment):
             "status": each(run.status),
             "status_step": each(run.status_step),
         }
+
+
+def _drawn(world: World, beta: float, seed: int, seeds: int) -> list[Game]:
+    """The games of the first seeds, drawn once for all cells of a grid that have them."""
+    key = (id(world), beta, seed, seeds)
+    return once("games", key, lambda: [game for index in range(seeds) for game in world.games(beta, seed=seed, index=index)])
 
 
 def _rows(values: NDArray) -> Any:
@@ -222,7 +236,7 @@ def _record(record: object, steps: int) -> NDArray:
 def _measures(config: dict[str, Any], method: Method, people: bool) -> tuple[str, ...]:
     """The measures asked for, or all that apply: of the average too where the method is judged on it."""
     wanted, regularised = config["measure"], config["beta"] > 0
-    there = [*MEASURES, *(USERS if people else ())]
+    there = [*MEASURES, *(USERS if people else ()), PROBABILITIES]
     if wanted is None:
         basic = [name for name in DEFAULT_MEASURES if name in there and (regularised or name != NEEDS_BETA)]
         return (*basic, *(AVERAGE + name for name in basic if method.target == "original"))

@@ -17,7 +17,8 @@ from envs.game import INTRANSITIVITY_CLIP
 from simlab import catalogue
 from simlab.experiment import member_name
 from simlab.finished import Finished
-from simlab.self_play import SelfPlay
+from simlab.packing import AVERAGE
+from simlab.self_play import PROBABILITIES, SelfPlay
 from simlab.store import final, first
 from simlab.words import count, median, range_heading, seeds, settings, statuses, value_range
 
@@ -118,7 +119,7 @@ def figures(finished: Finished[SelfPlay]) -> Group:
         table.add_column(heading, justify="right")
     for heading in several:
         table.add_column(heading)
-    for name in finished.experiment.figures:
+    for name in filter(lambda name: name.removeprefix(AVERAGE) != PROBABILITIES, finished.experiment.figures):
         table.add_row(name, median(start[name]), median(last[name]), *([value_range(last[name])] if several else []))
     of = f", medians of {instances} instances (seeds and contexts)" if several else ""
     return Group(Text(f"beta={finished.experiment.beta:g}{of}", style="dim"), table)

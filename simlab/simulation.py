@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import traceback
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
@@ -15,6 +17,8 @@ from simlab.checked import checked
 from simlab.configuration import Plan, plan
 from simlab.finished import perform, place, recall
 from simlab.launch import inspect, launch
+from simlab.leftovers import clear
+from simlab.provenance import strangers
 from simlab.refusal import FAILED, Refused, explain, wants_traceback
 from simlab.request import Request
 from simlab.store import require_writable
@@ -38,17 +42,19 @@ def run(request: Request) -> int:
         inspect(request)
         return 0
     ready = _check(planned)
+    _look_around(planned.jobs[0].config.store)
     try:
-        with screen(planned, ready.measures) as _screen:
-            launch(request, planned, work)
-            _show_remote(_screen, planned, ready)
+        with screen(planned, ready.measures, ready.there) as _screen:
+            launch(request, planned, work, partial(_show_remote, _screen, planned, ready))
+            for number in _show_remote(_screen, planned, ready):
+                _screen.failed(number)
             return 0 if _screen.succeeded else FAILED
     finally:
         _screen = None
 
 
-def work(config: DictConfig) -> None:
-    """One run, wherever a launcher runs it: simulate unless the store holds it."""
+def work(config: DictConfig) -> str | None:
+    """One run, wherever a launcher runs it: simulate unless the store holds it; elsewhere an error is returned, to be told here."""
     hydra = HydraConfig.get()
     number = hydra.job.num if hydra.mode == RunMode.MULTIRUN else 0
     try:
@@ -57,19 +63,22 @@ def work(config: DictConfig) -> None:
     except Exception as error:
         if wants_traceback():
             traceback.print_exc()
+        if _screen is None:
+            return explain(error)
         run = f"{' '.join(hydra.overrides.task)}: " if hydra.mode == RunMode.MULTIRUN else ""
         print(f"simlab: {run}{explain(error)}", file=sys.stderr)
-        if _screen:
-            _screen.failed(number)
+        _screen.failed(number)
     else:
         if _screen:
             _screen.finished(number, finished)
+    return None
 
 
 class _Checked(NamedTuple):
-    """The measures that runs take, and the runs whose rows are in the store."""
+    """The measures that runs take, the file of each, and the runs whose files exist."""
 
     measures: list[str]
+    places: list[Path]
     there: set[int]
 
 
@@ -78,21 +87,32 @@ def _check(planned: Plan) -> _Checked:
     if "store" in planned.varies:
         stores = sorted({str(job.config.store) for job in planned.jobs})
         raise Refused(f"store={','.join(stores)}: must be one folder for all runs")
-    ready = _Checked([], set())
+    if "launcher" in planned.varies:
+        raise Refused("launcher: must be one for all runs")
+    ready = _Checked([], [], set())
     for number, job in enumerate(planned.jobs):
         require_writable(job.config.store)
         experiment = checked(job.config)
         ready.measures.extend(name for name in experiment.figures if name not in ready.measures)
-        if place(experiment).exists():
+        ready.places.append(place(experiment))
+        if ready.places[-1].exists():
             ready.there.add(number)
     return ready
 
 
-def _show_remote(screen: Screen, planned: Plan, ready: _Checked) -> None:
-    """Show the runs that happened in other processes, by what they left in the store."""
+def _look_around(store: str) -> None:
+    """Clear what killed runs have left in a store, and tell of rows that other code has made."""
+    clear(store)
+    found = strangers(store)
+    if found:
+        print(f"simlab: store={store}: {found}; they are left as they are, and not used", file=sys.stderr)
+
+
+def _show_remote(screen: Screen, planned: Plan, ready: _Checked) -> list[int]:
+    """Show the runs that happened in other processes, by what they left in the store; returns those that left nothing."""
+    present = {path for path in set(ready.places) if path.exists()}
     for number in screen.waiting():
-        finished = recall(checked(planned.jobs[number].config))
+        finished = recall(checked(planned.jobs[number].config)) if ready.places[number] in present else None
         if finished:
             screen.finished(number, replace(finished, fresh=number not in ready.there))
-        else:
-            screen.failed(number)
+    return screen.waiting()

@@ -2,17 +2,19 @@
 
 A file holds tidy rows: of self-play seed, context, step, queries, gradients, a column for each measure, status, status_step;
 of other experiments no step, but what else tells their rows apart. Its metadata holds, as text: config (the resolved
-configuration, YAML), versions (JSON), sources (digest of the numeric sources), method (its equations), world (what it is like,
+configuration, JSON), versions (JSON), sources (digest of the numeric sources), method (its equations), world (what it is like,
 JSON), seconds (wall time), and identity (see `simlab.identity`), of which the file's name bears the first digits.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from envs.invalid import Invalid
+from simlab.leftovers import temporary_file
+from simlab.refusal import explain
 
 DIGITS = 12
 """How much of the identity a file's name bears."""
+
+ROOM = 2**16
+"""Bytes without which no run is started."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +53,11 @@ class Stored:
     def frame(self) -> Any:
         """The rows as a pandas DataFrame."""
         return self.table.to_pandas()
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration."""
+        return json.loads(self.metadata["config"])
 
     def column(self, name: str) -> NDArray:
         """One column as an array."""
@@ -72,7 +84,7 @@ def read(path: str | os.PathLike[str]) -> Stored:
     """
     try:
         with pq.ParquetFile(path) as file:
-            table = file.read()
+            table = file.read(use_threads=False)
     except FileNotFoundError:
         raise Invalid("path", path, "an existing file") from None
     except (pa.ArrowInvalid, OSError) as error:
@@ -91,32 +103,64 @@ def find(path: Path, identity: str) -> Stored | None:
     return None
 
 
-def write(path: Path, columns: Mapping[str, NDArray], metadata: Mapping[str, str]) -> None:
-    """Write a run's rows, all or nothing."""
+def made(path: Path, columns: Mapping[str, NDArray], metadata: Mapping[str, str]) -> Stored:
+    """A run that is to be written."""
     arrays = {name: pa.array(values) for name, values in columns.items()}
-    table = pa.table(arrays).replace_schema_metadata(dict(metadata))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    return Stored(path, pa.table(arrays).replace_schema_metadata(dict(metadata)), dict(metadata))
+
+
+def write(run: Stored) -> None:
+    """Write a run's rows, all or nothing.
+
+    Raises
+    ------
+    Invalid
+        With the key `store`, if the folder cannot hold them.
+    """
+    try:
+        with replacing(run.path) as temporary:
+            pq.write_table(run.table, temporary, compression="zstd")
+    except OSError as error:
+        raise Invalid("store", run.path.parent, f"a folder that can be written ({explain(error)})") from error
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place at the end, and goes if there is an error."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
+    """A temporary file beside `path` that takes its place at the end, once it is on the disk, and goes if there is an error.
+
+    Raises
+    ------
+    OSError
+        With the name of a file, if it cannot be written.
+    """
     try:
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_file(path) as temporary:
+            try:
+                yield temporary
+                _flush(temporary)
+                os.chmod(temporary, 0o666 & ~_umask())
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        if error.filename or not error.errno:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file's content is on its disk; only then is a disk known to have had room for it."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def require_writable(folder: object) -> None:
-    """Refuse a store in which no file can be made; makes nothing that stays.
+    """Refuse a store that has no room for a small file; makes nothing that stays.
 
     Raises
     ------
@@ -131,8 +175,8 @@ def require_writable(folder: object) -> None:
     if not place.is_dir():
         raise Invalid("store", folder, f"a folder: {place} is a file")
     try:
-        with tempfile.TemporaryFile(dir=place):
-            pass
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(bytes(ROOM))
     except OSError as error:
         raise Invalid("store", folder, f"a folder that can be written ({place}: {error.strerror})") from None
 

@@ -8,14 +8,21 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from simlab import offline_page, pluralistic_page, self_play_page, training_page
+from simlab import grid_page, offline_page, pluralistic_page, self_play_page, training_page
 from simlab.finished import Finished
+from simlab.gridded import Gridded
 from simlab.offline import Offline
 from simlab.pluralistic import Pluralistic
 from simlab.self_play import SelfPlay
 from simlab.training import Training
 
-PAGES: dict[type, ModuleType] = {SelfPlay: self_play_page, Offline: offline_page, Pluralistic: pluralistic_page, Training: training_page}
+PAGES: dict[type, ModuleType] = {
+    SelfPlay: self_play_page,
+    Offline: offline_page,
+    Pluralistic: pluralistic_page,
+    Gridded: grid_page,
+    Training: training_page,
+}
 """Modules with `heading`, `rows`, `figures` and `remarks` of a finished run, by kind."""
 
 

@@ -2,28 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from simlab.configuration import Plan
 from simlab.finished import Finished
 from simlab.summary import summary
 from simlab.sweep_lines import SweepLines
-from simlab.words import count
 
 WIDTH = 120
 """Columns where the output is no terminal."""
+
+FIRST = " (the first ever compiles for some 20 s)"
+
+
+class Bar(Progress):
+    """How many runs are done, were there before, and are left: `12 of 40, 8 already there, 20 left`."""
+
+    def __init__(self, runs: int, there: Collection[int], console: Console, *, shown: bool):
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), TimeElapsedColumn(), TimeRemainingColumn())
+        redirect = Console().is_terminal
+        super().__init__(*columns, console=console, transient=True, disable=not shown, redirect_stdout=redirect)
+        self.runs, self.there = runs, len(there)
+        self.awaited = set(range(runs)) - set(there)
+        self.bar = self.add_task(self._standing(0) + FIRST, total=len(self.awaited))
+
+    def ended(self, number: int) -> None:
+        """Count a run."""
+        self.awaited.discard(number)
+        done = self.runs - self.there - len(self.awaited)
+        self.update(self.bar, completed=done, description=self._standing(done))
+
+    def _standing(self, done: int) -> str:
+        there = f", {self.there:,} already there" if self.there else ""
+        return f"{done:,} of {self.runs:,}{there}, {len(self.awaited):,} left"
 
 
 class Screen:
     """Shows runs as they finish, and remembers how they went."""
 
-    def __init__(self, plan: Plan, lines: SweepLines, progress: Progress, console: Console):
-        self.plan, self.lines, self.progress, self.console = plan, lines, progress, console
-        self.bar = progress.add_task(f"{count(len(plan.jobs), 'run')} (the first ever compiles for some 20 s)", total=len(plan.jobs))
+    def __init__(self, plan: Plan, lines: SweepLines, bar: Bar, console: Console):
+        self.plan, self.lines, self.bar, self.console = plan, lines, bar, console
         self.went_well: dict[int, bool] = {}
 
     @property
@@ -66,19 +89,24 @@ class Screen:
 
     def _count(self, number: int, well: bool) -> None:
         self.went_well[number] = well
-        self.progress.update(self.bar, completed=len(self.went_well))
+        self.bar.ended(number)
 
 
 @contextmanager
-def screen(plan: Plan, measures: Iterable[str]) -> Iterator[Screen]:
-    """A screen for the runs of a plan and the measures they take, with a bar on standard error, if that is a terminal."""
-    errors, console = Console(stderr=True), Console()
+def screen(plan: Plan, measures: Iterable[str], there: Collection[int]) -> Iterator[Screen]:
+    """A screen for the runs of a plan, with a bar on standard error, if that is a terminal.
+
+    Parameters
+    ----------
+    plan : what is to run
+    measures : those that any of its runs takes
+    there : numbers of those whose files exist
+    """
+    console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    options = {"transient": True, "disable": not errors.is_terminal, "redirect_stdout": console.is_terminal}
-    with Progress(*columns, console=errors, **options) as progress:  # type: ignore[arg-type]
-        shown = Screen(plan, SweepLines(plan, measures), progress, console)
+    with Bar(len(plan.jobs), there, Console(stderr=True), shown=sys.stderr.isatty()) as bar:
+        shown = Screen(plan, SweepLines(plan, measures), bar, console)
         shown.open()
         yield shown
         shown.close()

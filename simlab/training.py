@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from omegaconf import DictConfig
 
 from algorithms.tableau import Loop, Tableau
 from envs.dials import require_integer, require_positive
@@ -21,7 +20,7 @@ from envs.equilibrium import regularised_nash
 from envs.feedback import Exact
 from envs.game import Game
 from envs.invalid import require
-from simlab.experiment import Experiment, require_idle_dials, resolved
+from simlab.experiment import Experiment, require_idle_dials
 from simlab.identity import NUMERIC
 from simlab.members import blaming, make
 from simlab.metrics import exploitability, kl
@@ -68,7 +67,7 @@ class Training(Experiment):
     numeric: ClassVar[tuple[str, ...]] = (*NUMERIC, "scaled", "simlab.training", "simlab.training_offline")
 
     @classmethod
-    def from_config(cls, config: DictConfig) -> Training:
+    def from_config(cls, config: dict[str, Any]) -> Training:
         """Check a configuration and make what it describes.
 
         Raises
@@ -76,24 +75,23 @@ class Training(Experiment):
         Invalid, Refused
             With the full key of the first value that is wrong.
         """
-        plain = resolved(config)
         _require_torch()
-        _require_numbers(plain)
+        _require_numbers(config)
         world, feedback, model = (make(config, group) for group in ("env", "feedback", "scaled"))
-        with blaming(plain, "env"):
-            require_idle_dials(plain, world, "data_dials", "it shapes recorded comparisons, while training asks feedback")
+        with blaming(config, "env"):
+            require_idle_dials(config, world, "data_dials", "it shapes recorded comparisons, while training asks feedback")
             uniform = getattr(world, "reference", "uniform") == "uniform"
             require(uniform, "reference", getattr(world, "reference", None), "left out: the model at its start is the reference")
             require(world.contexts == 1, "contexts", world.contexts, "1: prompts is the number of games")
-        made = cls(plain, world, None, feedback, model)
-        with blaming(plain, "scaled"):
+        made = cls(config, world, None, feedback, model)
+        with blaming(config, "scaled"):
             games, _ = made.start(0)
-        with blaming(plain, "feedback"):
+        with blaming(config, "feedback"):
             feedback.labels(games[0])
         return made.with_method(config, games)
 
     @abstractmethod
-    def with_method(self, config: DictConfig, games: list[Game]) -> Training:
+    def with_method(self, config: dict[str, Any], games: list[Game]) -> Training:
         """The same with the method that a configuration describes."""
 
     @abstractmethod
@@ -174,7 +172,7 @@ class Training(Experiment):
 class SelfPlayTraining(Training):
     """A tableau; the residual is the largest of an iteration's stages, root mean square of log pi - target."""
 
-    def with_method(self, config: DictConfig, games: list[Game]) -> SelfPlayTraining:
+    def with_method(self, config: dict[str, Any], games: list[Game]) -> SelfPlayTraining:
         made = replace(self, method=make(config, "algorithm"))
         with blaming(config, "algorithm"):
             finest = min((loop.tolerance for loop in made._tableau(games[0].actions).loops if _moves(loop)), default=1.0)

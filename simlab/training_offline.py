@@ -7,17 +7,16 @@ feedback, else per_action times K of them for each prompt.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
 
 from algorithms.fit import fit
 from envs.comparisons import tabular
 from envs.divergence import log_normalise
 from envs.game import Game
 from envs.invalid import require
-from simlab.experiment import resolved
 from simlab.members import blaming, make
 from simlab.offline import open_values
 from simlab.refusal import Refused
@@ -28,7 +27,7 @@ from simlab.training import Path, Training
 class OfflineTraining(Training):
     """A pair loss; the residual is the mean loss above that of the table, the least there is."""
 
-    def with_method(self, config: DictConfig, games: list[Game]) -> OfflineTraining:
+    def with_method(self, config: dict[str, Any], games: list[Game]) -> OfflineTraining:
         with blaming(config, "feedback"):
             assumed = self.feedback.assumed_flip
             require(assumed == 0, "assumed_flip", assumed, "left out: an offline learner is told by its own keys what to assume")
@@ -40,8 +39,8 @@ class OfflineTraining(Training):
         off = ~np.eye(games[0].actions, dtype=bool)
         rate = float(sum((w * r)[off].sum() for w, r in zip(weight, wrong, strict=True)) / sum(w[off].sum() for w in weight))
         known = {"flip": rate, "smoothing": rate, "tau": self.beta / 4}
-        completed = DictConfig(OmegaConf.merge(config, {"algorithm": open_values(self.config, known)}))
-        return replace(self, config=resolved(completed), method=make(completed, "algorithm"))
+        completed = config | {"algorithm": config["algorithm"] | open_values(config, known)}
+        return replace(self, config=completed, method=make(completed, "algorithm"))
 
     @property
     def lesson(self) -> str:

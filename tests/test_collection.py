@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from command import files, simlab
 
+import simlab as package
 from simlab.store import read
 
 
@@ -35,7 +37,8 @@ def test_rows_are_those_of_the_runs(here: Path) -> None:
         pd.testing.assert_frame_equal(rows[frame.columns].reset_index(drop=True), frame, check_dtype=False)
     cells = table.groupby(["algorithm", "env.intransitivity", "beta"]).run.nunique()
     assert len(cells) == 8 and (cells == 1).all()
-    assert not {"seeds", "steps", "env", "store", "threads"} & set(table.columns), "what does not vary is no column"
+    assert not {"seeds", "steps", "store", "threads", "grid", "cells"} & set(table.columns), "what does not vary is no column"
+    assert set(table.env) == {"blend"}, "but for what every figure asks for"
 
 
 def test_kinds_of_experiments_share_a_table(here: Path) -> None:
@@ -70,6 +73,39 @@ def test_a_damaged_file_is_named_and_left_out(here: Path) -> None:
     assert len(pd.read_parquet(here / "out.parquet").run.unique()) == 2
 
 
+def test_a_run_of_another_version_is_left_out_and_said(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep("beta=0.1,0.2")
+    with monkeypatch.context() as patched:
+        patched.setattr("simlab.__version__", "0.0.9")
+        sweep("beta=0.1")
+    outcome = simlab("collect", "kept")
+    assert outcome.status == 1 and "of 2 runs" in outcome.out
+    assert (
+        outcome.err
+        == "simlab: left out: kept: 1 of 3 files hold numbers of other code (1 of simlab 0.0.9); --all-versions takes them too\n"
+    )
+    assert simlab("collect", "kept", "--all-versions").out.endswith("of 3 runs in kept.parquet\n")
+    with pytest.warns(UserWarning, match="left out: kept: 1 of 3"):
+        assert package.load("kept").run.nunique() == 2
+
+
+def test_a_configuration_in_another_form_is_named(here: Path) -> None:
+    sweep("beta=0.1,0.2")
+    path = min((here / "kept").glob("*.parquet"))
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"config": b"beta: 0.1"}), path)
+    outcome = simlab("collect", "kept")
+    assert outcome.status == 1 and f"left out: kept/{path.name}: must hold its configuration as JSON" in outcome.err
+
+
+def test_grids_and_runs_share_a_table(here: Path) -> None:
+    assert simlab("run", "grid={beta:[0.1,0.2]}", "steps=4", "store=kept").status == 0
+    sweep("beta=0.3,0.4", "steps=4")
+    table = package.load("kept")
+    assert table.groupby("beta").run.nunique().to_dict() == {0.1: 1, 0.2: 1, 0.3: 1, 0.4: 1}
+    assert not [column for column in table if column.startswith("config.")]
+
+
 def test_a_table_is_no_run_of_the_folder(here: Path) -> None:
     sweep("beta=0.1,0.2")
     simlab("collect", "kept", "--output", "kept/table.parquet")
@@ -82,6 +118,7 @@ def test_a_table_is_no_run_of_the_folder(here: Path) -> None:
     [
         ([], "simlab: the following arguments are required: folder"),
         (["none"], "simlab: none: must be an existing folder"),
+        (["results/prototypes"], "simlab: results/prototypes: must be an existing folder; simlab run experiment=prototypes store=results/"),
         (["."], "simlab: .: must hold at least one run"),
         ([".", "--output", "a.txt"], "simlab: --output=a.txt: must end in .parquet or .csv"),
         ([".", "--what"], "simlab: unrecognized arguments: --what"),

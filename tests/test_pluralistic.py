@@ -12,6 +12,7 @@ from pandas import DataFrame
 from algorithms.pal import PAL
 from envs.population import Population
 from envs.population_cycle import PopulationCycle
+from envs.user_comparisons import UserComparisons
 from simlab.store import read
 
 SMALL = ["env.users=12", "env.samples=80", "env.unseen=30", "env.shots=[3,20]", "env.concentration=1.0"]
@@ -63,11 +64,19 @@ def test_figures_are_those_of_the_fit_against_the_truth() -> None:
             p, margins = truth.probabilities, at @ truth.features.T + truth.offset
             cross = -(p * np.log(1 / (1 + np.exp(-margins))) + (1 - p) * np.log(1 / (1 + np.exp(margins)))).mean()
             entropy = -(p * np.log(p) + (1 - p) * np.log(1 - p)).mean()
-            assert row.accuracy == pytest.approx(((margins > 0) == (p > 0.5)).mean(), rel=1e-12)
+            right = (margins > 0) == (p > 0.5)
+            assert row.accuracy == pytest.approx(right.mean(), rel=1e-12)
+            assert row.worst_accuracy == pytest.approx(min(right.mean(axis=1)), rel=1e-12)
             assert row.cross_entropy == pytest.approx(cross, rel=1e-9)
             assert row.excess_cross_entropy == pytest.approx(cross - entropy, rel=1e-6)
             assert row.ideal_point_error == pytest.approx(np.sqrt(((at - truth.coordinates) ** 2).sum(axis=1).mean()), rel=1e-9)
             assert row.status == "ok" and row.chosen and row.rank == 1
+
+
+def test_the_worst_user_is_the_worst_of_those_whose_answers_lean_somewhere() -> None:
+    asked = UserComparisons([[1.0], [2.0]], [0.0, 0.0], [[3, 0], [1, 2], [1, 1]], [[1, 2], [1, 0], [1, 1]])
+    np.testing.assert_array_equal(asked.accuracies([1.0]), [4 / 6, 1.0, np.nan])
+    assert asked.accuracy([1.0]) == 6 / 8, "a tie counts for nothing"
 
 
 def test_pooled_scores_are_one_bradley_terry_model_for_all() -> None:
@@ -101,6 +110,7 @@ def test_the_number_of_prototypes_is_chosen_by_what_was_held_out() -> None:
     assert set(chosen.prototypes) == {3} and (best.excess_cross_entropy < 0.02).all()
     assert "prototypes=3, by comparisons held out of what was given" in outcome.out
     assert "a_u = sum_k w_uk P_k" in outcome.out
+    assert "accuracy of the worst user; new users after so many comparisons of theirs" in outcome.out
 
 
 def test_newcomers_are_predicted_better_the_more_they_say_and_never_worse_than_pooled() -> None:
@@ -131,7 +141,7 @@ def test_users_whose_answers_are_separable_without_shrinkage_are_named(here: Pat
     outcome, frame = run(*words, env="recorded")
     assert "no minimiser" in outcome.out and "algorithm.shrinkage > 0" in outcome.out
     gone = frame[frame.prototypes == 3]
-    assert (gone.status == "no minimiser").all() and gone.cross_entropy.isna().all() and gone.accuracy.isna().all()
+    assert (gone.status == "no minimiser").all() and gone[["cross_entropy", "accuracy", "worst_accuracy"]].isna().all(axis=None)
 
 
 def test_more_prototypes_than_the_users_span_are_not_identifiable() -> None:
