@@ -1,0 +1,208 @@
+"""Intervals of what seeds show: of a median by bootstrap, of a share, and of the slope of an error curve.
+
+A seed that gave no number (nan) is lost, not left out: it counts as infinite, worse than every number. A median bears that while
+fewer than half are lost; the end of an interval that reaches the lost ones is infinite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr, ndtri, stdtrit
+
+from envs.invalid import require
+
+RESAMPLES = 2000
+"""Of a bootstrap: the share of them below an end of a 95% interval is known to 0.0035."""
+
+
+class Interval(NamedTuple):
+    """An estimate and the ends of its interval: numbers, or arrays of one shape."""
+
+    estimate: Any
+    low: Any
+    high: Any
+
+
+def interval(
+    values: ArrayLike, *, level: float = 0.95, statistic: Callable[..., Any] = np.median, lost: float = np.inf, seed: int = 0
+) -> Interval:
+    """The median of seeds (or another statistic) with its BCa bootstrap interval (Efron, JASA 82, 1987).
+
+    Ends are quantiles of the resampled statistic at Phi(z0 + (z0 +- z) / (1 - a (z0 +- z))): z0 corrects for bias, a for a variance
+    that changes with the value. Both are 0 where nothing speaks for a correction: all resamples, or all samples but one, are
+    equal, or some are infinite. So equal values give themselves as both ends. The result depends on the values, not on their
+    order, and a column's not on its neighbours.
+
+    Where 0.95 is asked a median's covers 0.90 to 0.95 from 5 seeds on and 0.75 with 3 (no interval can reach past the smallest and
+    largest value); a mean's 0.84 with 5 seeds and 0.93 with 20 if values are normal, 0.74 and 0.86 if they are lognormal with a
+    deviation of 1 in logs. (Measured on 3,000 samples each.)
+
+    Parameters
+    ----------
+    values : (S,) or (S, ...) array
+        One or more seeds on axis 0; each column has an interval of its own.
+    level : float in (0, 1)
+    statistic : callable
+        Of (array, axis=), np.median or np.mean: a mean with one lost seed and its upper end are infinite.
+    lost : float
+        What nan counts as: inf, or -inf where higher values are better.
+    seed : int
+        Of the resampling.
+
+    Returns
+    -------
+    Interval
+        Floats, or arrays of the shape of `values` without axis 0. Both ends are nan for one seed, which says nothing of others, and
+        where the statistic lies outside all its resamples.
+
+    Raises
+    ------
+    Invalid
+        For no values, or a level outside (0, 1).
+    """
+    array = np.asarray(values, dtype=float)
+    require(array.ndim and array.size, "values", array.shape, "an array of one or more seeds on axis 0")
+    columns = np.sort(np.where(np.isnan(array), lost, array).reshape(len(array), -1), axis=0)
+
+    def of(column: NDArray) -> Interval:
+        return _bca(lambda rows: statistic(column[rows], axis=1), len(column), level, seed)
+
+    found = [of(column) for column in columns.T]
+    if array.ndim == 1:
+        return found[0]
+    return Interval(*(np.array(part).reshape(array.shape[1:]) for part in zip(*found, strict=True)))
+
+
+def proportion(successes: int, trials: int, *, level: float = 0.95) -> Interval:
+    """A share of trials with its exact binomial interval (Clopper and Pearson, Biometrika 26, 1934), which covers at least `level`.
+
+    Raises
+    ------
+    Invalid
+        For no trials, successes outside 0 to trials, or a level outside (0, 1).
+    """
+    from scipy.stats import binomtest
+
+    _require_level(level)
+    require(trials >= 1, "trials", trials, "at least 1")
+    require(0 <= successes <= trials, "successes", successes, f"between 0 and trials={trials}")
+    ends = binomtest(int(successes), int(trials)).proportion_ci(level, method="exact")
+    return Interval(successes / trials, float(ends.low), float(ends.high))
+
+
+def slope(x: ArrayLike, y: ArrayLike, *, level: float = 0.95) -> Interval:
+    """The slope of log y against log x for points, by least squares, with Student's t interval.
+
+    It takes log y to scatter about a line, independently, normally and alike at each x. For errors of S seeds at each n, where
+    neither holds and the seeds tell their scatter themselves, take `seeds_slope`.
+
+    Parameters
+    ----------
+    x, y : (N,) positive numbers, x of two values or more
+        With two points both ends are nan.
+
+    Raises
+    ------
+    Invalid
+    """
+    log_x, ordinates = _log_abscissae(x), np.asarray(y, dtype=float)
+    require(ordinates.shape == log_x.shape, "y", ordinates.shape, f"of the shape of x, {log_x.shape}")
+    require(np.all((ordinates > 0) & np.isfinite(ordinates)), "y", y, "finite numbers > 0")
+    _require_level(level)
+    log_y, freedom = np.log(ordinates), len(log_x) - 2
+    estimate = float(_slope(log_x, log_y))
+    if not freedom:
+        return Interval(estimate, np.nan, np.nan)
+    away, residual = log_x - log_x.mean(), log_y - log_y.mean() - estimate * (log_x - log_x.mean())
+    width = stdtrit(freedom, (1 + level) / 2) * np.sqrt((residual**2).sum() / freedom / (away**2).sum())
+    return Interval(estimate, float(estimate - width), float(estimate + width))
+
+
+def seeds_slope(
+    x: ArrayLike, values: ArrayLike, *, level: float = 0.95, statistic: Callable[..., Any] = np.median, seed: int = 0
+) -> Interval:
+    """The slope of the log of the median over seeds (or the mean) against log x, with its BCa interval over seeds.
+
+    Whole seeds are resampled, all their x together: right where the x of a seed share random numbers and where they share none,
+    and whatever the scatter at each x. The interval is of the least-squares line through the true medians at these very x; where
+    they lie on a curve it does not speak of that. With 25 seeds 0.92 to 0.93 is covered where 0.95 is asked.
+
+    Parameters
+    ----------
+    x : (N,) positive numbers, two values or more
+    values : (S, N) array of numbers > 0
+        nan and inf are lost seeds. Where half of them are lost at one x, or in some resample, the ends (and the slope) are nan: leave
+        that x out, and say so.
+
+    Raises
+    ------
+    Invalid
+    """
+    log_x, array = _log_abscissae(x), np.asarray(values, dtype=float)
+    require(array.ndim == 2 and len(array) and array.shape[1:] == log_x.shape, "values", array.shape, f"of shape (seeds, {len(log_x)})")
+    array = np.where(np.isnan(array), np.inf, array)
+    require(np.all(array > 0), "values", values, "numbers > 0")
+    array = array[np.lexsort(array.T)]
+
+    def slopes(rows: NDArray) -> NDArray:
+        curve = np.log(statistic(array[rows], axis=1))
+        return _slope(log_x, np.where(np.isfinite(curve).all(axis=1, keepdims=True), curve, np.nan))
+
+    return _bca(slopes, len(array), level, seed)
+
+
+def _bca(statistic: Callable[[NDArray], NDArray], size: int, level: float, seed: int) -> Interval:
+    """BCa interval of a statistic that maps (B, n) members of a sample of `size` to (B,) values."""
+    _require_level(level)
+    estimate = float(statistic(np.arange(size)[None])[0])
+    resamples, leaving_one_out = members(size, seed)
+    drawn = np.sort(statistic(resamples))
+    bias = ndtri((np.mean(drawn < estimate) + np.mean(drawn <= estimate)) / 2)
+    if size == 1 or np.isnan(drawn[-1]) or np.isinf(bias):
+        return Interval(estimate, np.nan, np.nan)
+    tails = bias + ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))
+    below = ndtr(bias + tails / (1 - _acceleration(statistic(leaving_one_out)) * tails))
+    low, high = drawn[np.clip(np.rint((RESAMPLES + 1) * below).astype(int) - 1, 0, RESAMPLES - 1)]
+    return Interval(estimate, float(low), float(high))
+
+
+def _acceleration(left_out: NDArray) -> float:
+    """A sixth of the skewness of the statistic's change as each member joins."""
+    if not np.isfinite(left_out).all() or np.ptp(left_out) == 0:
+        return 0.0
+    change = left_out.mean() - left_out
+    change /= np.abs(change).max()
+    return float((change**3).sum() / (change**2).sum() ** 1.5 / 6)
+
+
+@lru_cache(maxsize=16)
+def members(size: int, seed: int) -> tuple[NDArray, NDArray]:
+    """Those of each resample, and of each sample but one, in ascending order.
+
+    Half of the resamples mirror the other half, so that the interval of the negated values is the negated interval.
+    """
+    half = np.random.default_rng(seed).integers(size, size=(RESAMPLES // 2, size))
+    resamples = np.sort(np.concatenate([half, size - 1 - half]), axis=1)
+    return resamples, np.array([np.delete(np.arange(size), one) for one in range(size)])
+
+
+def _slope(log_x: NDArray, log_y: NDArray) -> NDArray:
+    """Least-squares slopes of (..., N) ordinates."""
+    away = log_x - log_x.mean()
+    return (log_y * away).sum(axis=-1) / (away**2).sum()
+
+
+def _log_abscissae(x: ArrayLike) -> NDArray:
+    given = np.asarray(x, dtype=float)
+    sound = given.ndim == 1 and np.all((given > 0) & np.isfinite(given)) and len(np.unique(given)) > 1
+    require(sound, "x", x, "a list of finite numbers > 0, of two values or more")
+    return np.log(given)
+
+
+def _require_level(level: float) -> None:
+    require(0 < level < 1, "level", level, "a number in (0, 1)")
