@@ -20,7 +20,7 @@ install = $(call with_uv,pip install --quiet --python $(BIN)/python $(1)) || \
 	$(BIN)/python -m pip install -qq --disable-pip-version-check $(1)
 
 .NOTPARALLEL:
-.PHONY: help verify test test-fast test-slow lint readme clean
+.PHONY: help verify test test-fast test-slow lint readme figures notebooks clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 18
@@ -45,6 +45,19 @@ lint: $(DEV) ## ruff check, ruff format --check, mypy
 
 readme: $(DEV) ## write the tables of README.md anew
 	@$(BIN)/python docs/readme.py
+
+NOTEBOOKS := $(basename $(notdir $(wildcard notebooks/*.py)))
+
+figures: $(DEV) ## every figure of the notebooks, in figures/
+	@for name in $(NOTEBOOKS); do \
+		$(BIN)/simlab run experiment=$$name store=results/$$name && $(BIN)/python notebooks/$$name.py || exit; \
+	done
+
+notebooks: $(DEV) ## the notebooks as .ipynb, with their figures
+	@for name in $(NOTEBOOKS); do \
+		$(BIN)/simlab run experiment=$$name store=results/$$name && \
+		$(BIN)/python -m jupytext --quiet --to ipynb --execute --run-path . notebooks/$$name.py || exit; \
+	done
 
 clean: ## remove .venv, builds and caches
 	@rm -rf .venv build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -17,6 +17,7 @@ import yaml
 import conf
 
 CONF = Path(conf.__path__[0])
+GLOBAL = "# @package _global_"
 _LINE = re.compile(r"( *)(?:# ?(.*)|(\w+):(.*))")
 _DEFAULT = re.compile(r" *# (.*)\n *- (\w+): (\w+)")
 
@@ -43,15 +44,28 @@ def content(name: str) -> dict[str, Any]:
 
 def purpose(name: str) -> str:
     """The sentence that opens a file of conf/, named as `run` or `env/cyclic`."""
-    path = CONF / f"{name}.yaml"
-    first = path.read_text(encoding="utf-8").partition("\n")[0] if path.is_file() else ""
+    first = next(iter(_lines(name)), "")
     return first.removeprefix("#").strip() if first.startswith("#") else ""
 
 
 def comments(name: str) -> dict[str, tuple[str, str]]:
     """Default and comment of each key of a file, keys of keys with dots: {"flip.flip": ("0.1", "probability ...")}."""
+    return dict(_keys(_lines(name)[1:]))
+
+
+def sets_all_keys(name: str) -> bool:
+    """Whether a file of conf/ sets keys by their full names, not those of its group."""
+    return _text(name).startswith(GLOBAL)
+
+
+def _lines(name: str) -> list[str]:
+    """The lines of a file of conf/, without Hydra's directive."""
+    return _text(name).removeprefix(f"{GLOBAL}\n").splitlines()
+
+
+def _text(name: str) -> str:
     path = CONF / f"{name}.yaml"
-    return dict(_keys(path.read_text(encoding="utf-8").splitlines()[1:])) if path.is_file() else {}
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def _keys(lines: Iterable[str]) -> Iterator[tuple[str, tuple[str, str]]]:

@@ -54,13 +54,11 @@ class Plan:
     jobs : in the order in which they are to run
     sweep : whether this is a sweep
     varies : keys that take several values in it
-    blocks : the override that runs every block of a grid, where there are several
     """
 
     jobs: tuple[Job, ...]
     sweep: bool
     varies: tuple[str, ...]
-    blocks: tuple[str, ...] = ()
 
 
 def plan(request: Request) -> Plan:
@@ -76,8 +74,7 @@ def plan(request: Request) -> Plan:
         blocks = _blocks(planned, request)
         if not blocks:
             return planned
-        whole = replace(request, overrides=(*request.overrides, *blocks), sweep=True)
-        return replace(_Composer(whole).plan(), blocks=blocks)
+        return _Composer(replace(request, overrides=(*request.overrides, *blocks), sweep=True)).plan()
 
 
 def _blocks(planned: Plan, request: Request) -> tuple[str, ...]:

@@ -6,13 +6,13 @@ fewer than half are lost; the end of an interval that reaches the lost ones is i
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr, ndtri, stdtrit
+from scipy.special import stdtrit
 
 from envs.invalid import require
 
@@ -31,16 +31,15 @@ class Interval(NamedTuple):
 def interval(
     values: ArrayLike, *, level: float = 0.95, statistic: Callable[..., Any] = np.median, lost: float = np.inf, seed: int = 0
 ) -> Interval:
-    """The median of seeds (or another statistic) with its BCa bootstrap interval (Efron, JASA 82, 1987).
+    """The median of seeds (or another statistic) with its BCa bootstrap interval (Efron, JASA 82, 1987), by scipy.
 
-    Ends are quantiles of the resampled statistic at Phi(z0 + (z0 +- z) / (1 - a (z0 +- z))): z0 corrects for bias, a for a variance
-    that changes with the value. Both are 0 where nothing speaks for a correction: all resamples, or all samples but one, are
-    equal, or some are infinite. So equal values give themselves as both ends. The result depends on the values, not on their
-    order, and a column's not on its neighbours.
+    Where BCa's corrections are not defined (all samples but one give the same, or some an infinite statistic) the ends are plain
+    percentiles of the resampled statistic, so that equal values give themselves as both. The result depends on the values, not on
+    their order, and a column's not on its neighbours.
 
     Where 0.95 is asked a median's covers 0.90 to 0.95 from 5 seeds on and 0.75 with 3 (no interval can reach past the smallest and
-    largest value); a mean's 0.84 with 5 seeds and 0.93 with 20 if values are normal, 0.74 and 0.86 if they are lognormal with a
-    deviation of 1 in logs. (Measured on 3,000 samples each.)
+    largest value); a mean's 0.84 with 5 seeds and 0.92 with 20 if values are normal, 0.74 and 0.87 if they are lognormal with a
+    deviation of 1 in logs. (Measured on 2,000 samples each.)
 
     Parameters
     ----------
@@ -70,7 +69,7 @@ def interval(
     columns = np.sort(np.where(np.isnan(array), lost, array).reshape(len(array), -1), axis=0)
 
     def of(column: NDArray) -> Interval:
-        return _bca(lambda rows: statistic(column[rows], axis=1), len(column), level, seed)
+        return _bca(lambda rows: statistic(column[rows], axis=-1), len(column), level, seed)
 
     found = [of(column) for column in columns.T]
     if array.ndim == 1:
@@ -150,45 +149,35 @@ def seeds_slope(
     array = array[np.lexsort(array.T)]
 
     def slopes(rows: NDArray) -> NDArray:
-        curve = np.log(statistic(array[rows], axis=1))
-        return _slope(log_x, np.where(np.isfinite(curve).all(axis=1, keepdims=True), curve, np.nan))
+        curve = np.log(statistic(array[rows], axis=-2))
+        return _slope(log_x, np.where(np.isfinite(curve).all(axis=-1, keepdims=True), curve, np.nan))
 
     return _bca(slopes, len(array), level, seed)
 
 
 def _bca(statistic: Callable[[NDArray], NDArray], size: int, level: float, seed: int) -> Interval:
-    """BCa interval of a statistic that maps (B, n) members of a sample of `size` to (B,) values."""
+    """BCa interval by scipy of a statistic that maps (..., n) members of a sample of `size` to (...) values."""
+    from scipy.stats import bootstrap
+
     _require_level(level)
-    estimate = float(statistic(np.arange(size)[None])[0])
-    resamples, leaving_one_out = members(size, seed)
-    drawn = np.sort(statistic(resamples))
-    bias = ndtri((np.mean(drawn < estimate) + np.mean(drawn <= estimate)) / 2)
-    if size == 1 or np.isnan(drawn[-1]) or np.isinf(bias):
+    estimate = float(statistic(np.arange(size)))
+    if size == 1:
         return Interval(estimate, np.nan, np.nan)
-    tails = bias + ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))
-    below = ndtr(bias + tails / (1 - _acceleration(statistic(leaving_one_out)) * tails))
-    low, high = drawn[np.clip(np.rint((RESAMPLES + 1) * below).astype(int) - 1, 0, RESAMPLES - 1)]
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of degenerate samples, which are looked after below
+        found = bootstrap(
+            (np.arange(size),),
+            lambda rows, axis: statistic(rows),
+            n_resamples=RESAMPLES,
+            confidence_level=level,
+            method="BCa",
+            vectorized=True,
+            rng=np.random.default_rng(seed),
+        )
+    low, high = found.confidence_interval
+    if np.isnan(low) or np.isnan(high):
+        low, high = np.quantile(found.bootstrap_distribution, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
     return Interval(estimate, float(low), float(high))
-
-
-def _acceleration(left_out: NDArray) -> float:
-    """A sixth of the skewness of the statistic's change as each member joins."""
-    if not np.isfinite(left_out).all() or np.ptp(left_out) == 0:
-        return 0.0
-    change = left_out.mean() - left_out
-    change /= np.abs(change).max()
-    return float((change**3).sum() / (change**2).sum() ** 1.5 / 6)
-
-
-@lru_cache(maxsize=16)
-def members(size: int, seed: int) -> tuple[NDArray, NDArray]:
-    """Those of each resample, and of each sample but one, in ascending order.
-
-    Half of the resamples mirror the other half, so that the interval of the negated values is the negated interval.
-    """
-    half = np.random.default_rng(seed).integers(size, size=(RESAMPLES // 2, size))
-    resamples = np.sort(np.concatenate([half, size - 1 - half]), axis=1)
-    return resamples, np.array([np.delete(np.arange(size), one) for one in range(size)])
 
 
 def _slope(log_x: NDArray, log_y: NDArray) -> NDArray:

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-LEFT = re.compile(r"\..+-[0-9a-f]{12}\.\w{8}\.tmp|\.sweep-[0-9a-f]{8}")
-"""Names of what a store's processes make for themselves: a run's file while it is written, a sweep's folder while it runs."""
+LEFT = re.compile(r"\.(.+-[0-9a-f]{12}|verdicts|report)\.\w{8}\.tmp|\.sweep-[0-9a-f]{8}")
+"""Names of what a store's processes make for themselves: a file while it is written, a sweep's folder while it runs."""
 
 
 @contextmanager

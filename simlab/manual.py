@@ -76,7 +76,8 @@ def _members(group: str, default: tuple[str, str]) -> str:
 
 def _member(group: str, member: str) -> str:
     name = f"{group}/{member}"
-    return _section(f"keys of {group}={member}. {catalogue.purpose(name).removesuffix('.')}", _explained(name, f"{group}."))
+    prefix = "" if catalogue.sets_all_keys(name) else f"{group}."
+    return _section(f"keys of {group}={member}. {catalogue.purpose(name).removesuffix('.')}", _explained(name, prefix))
 
 
 def _claims() -> list[tuple[str, str]]:
@@ -87,7 +88,7 @@ def _claims() -> list[tuple[str, str]]:
 
 def _explained(name: str, prefix: str = "") -> list[tuple[str, str]]:
     entries = catalogue.comments(name).items()
-    shown = [(key, default, comment) for key, (default, comment) in entries if not key.startswith("hydra.") and comment]
+    shown = [(key, default, comment) for key, (default, comment) in entries if comment]
     return [(f"{prefix}{key}", f"{comment} [{default}]" if default != "???" else comment) for key, default, comment in shown]
 
 

@@ -62,12 +62,6 @@ def varying(overrides: Iterable[Override]) -> tuple[str, ...]:
     return tuple(override.key_or_group for override in swept if len(list(override.sweep_string_iterator())) > 1)
 
 
-def of_one_value(word: str) -> str:
-    """The same override as a sweep over its one value, which Hydra applies to each run but not to the sweep as a whole."""
-    key, _, value = word.partition("=")
-    return f"""{key}=choice({value or "''"})"""
-
-
 def _member(word: str) -> str:
     """A hint, where `word` is the name of a member."""
     homes = [group for group, members in catalogue.groups().items() if word in members]

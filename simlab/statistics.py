@@ -31,7 +31,7 @@ REPEATED = ("prototypes", "users", "comparisons")
 """Columns that, beside the settings, tell apart the rows of one seed of a learner."""
 
 
-NO_CELLS = ("run", "seeds", "record", "measure")
+NO_CELLS = ("run", "cell", "seeds", "record", "measure")
 """Columns that tell runs apart and leave a seed's last numbers as they are."""
 
 

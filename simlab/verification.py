@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -68,7 +69,7 @@ def check(chosen: Sequence[Claim], subjects: Sequence[Any]) -> list[Verdict]:
     columns = (TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)
     verdicts: list[Verdict] = []
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("", total=len(chosen))
         for claim in chosen:
             progress.update(task, description=claim.id if verdicts else f"{claim.id} (the first run ever compiles for some 20 s)")

@@ -208,7 +208,8 @@ class TestMeasures:
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "conf/experiment").glob("*.yaml")))
-def test_an_experiment_that_is_shipped_can_run(name: str) -> None:
+def test_an_experiment_that_is_shipped_can_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)  # where examples/ is
     for job in plan(parse("run", [f"experiment={name}"])).jobs:
         assert checked(job.config).figures
 

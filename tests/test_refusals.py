@@ -18,7 +18,7 @@ from simlab.refusal import Refused, explain, shown
 
 REFUSED = [
     # the command line itself
-    ("rnu", "rnu", "one of run, train, collect, verify (did you mean run?)"),
+    ("rnu", "rnu", "one of run, train, collect, verify, report (did you mean run?)"),
     ("run --foo", "--foo", "simlab run --help"),
     ("run --cfg", "--cfg", "expected one argument"),
     ("run -cd nowhere", "--config-dir=nowhere", "must be an existing folder"),
@@ -30,7 +30,7 @@ REFUSED = [
     ("run ~env", "~env", "no key can be deleted"),
     ("run env@a.b=blend", "env@a.b=blend", "must be written env=..., without @"),
     # keys
-    ("run stpes=10", "stpes=10", "must be a key of simlab run: env, algorithm, feedback, start, experiment, beta, steps, seeds"),
+    ("run stpes=10", "stpes=10", "must be a key of simlab run: env, algorithm, feedback, start, launcher, experiment, beta, steps, seeds"),
     ("run stpes=10", "stpes=10", "(did you mean steps?)"),
     ("run algoritm=egpo", "algoritm=egpo", "(did you mean algorithm?)"),
     ("run win=0.7", "win=0.7", "(did you mean env.win?)"),

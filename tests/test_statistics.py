@@ -18,7 +18,7 @@ from scipy import stats
 
 from envs.invalid import Invalid
 from simlab.collection import load
-from simlab.intervals import members
+from simlab.intervals import RESAMPLES
 from simlab.refusal import Refused
 from simlab.statistics import Interval, compare, holm, interval, lost, paired, proportion, seeds_slope, slope
 
@@ -41,18 +41,11 @@ def same(found: Interval, other: Interval, scale: float = 1.0, shift: float = 0.
 
 class TestInterval:
     @STATISTICS
-    @pytest.mark.parametrize("size", [7, 20, 21])
-    def test_it_is_scipys_bca_of_the_same_resamples(self, statistic: Any, size: int) -> None:
-        for seed in range(10):
-            values = np.sort(rng(seed).lognormal(sigma=1.5, size=size))
-            drawn = np.sort(statistic(values[members(size, 5)[0]], axis=1))
-            given = SimpleNamespace(bootstrap_distribution=drawn)
-            theirs = stats.bootstrap((values,), statistic, n_resamples=0, bootstrap_result=given, method="BCa")
-            ours = interval(values, statistic=statistic, seed=5)
-            assert ours.estimate == pytest.approx(statistic(values))
-            for end, other in zip(ours[1:], theirs.confidence_interval, strict=True):
-                first, last = np.searchsorted(drawn, [other - 1e-9, other + 1e-9])
-                assert drawn[first - 2] <= end <= drawn[last + 1], "scipy interpolates between neighbours in rank"
+    @pytest.mark.parametrize("size", [7, 20])
+    def test_it_is_scipys_bca(self, statistic: Any, size: int) -> None:
+        values = np.sort(rng(1).lognormal(sigma=1.5, size=size))
+        theirs = stats.bootstrap((values,), statistic, n_resamples=RESAMPLES, method="BCa", rng=rng(5)).confidence_interval
+        same(interval(rng().permutation(values), statistic=statistic, seed=5), Interval(statistic(values), *theirs))
 
     @pytest.mark.parametrize(("level", "least", "most"), [(0.95, 0.915, 0.97), (0.8, 0.76, 0.84)])
     def test_medians_are_covered_as_often_as_is_said(self, level: float, least: float, most: float) -> None:
@@ -70,8 +63,6 @@ class TestInterval:
         found = interval(values, statistic=statistic)
         same(interval(random.sample(list(values), len(values)), statistic=statistic), found)
         same(interval(8 * values + 16, statistic=statistic), found, 8, 16)
-        opposite = interval(-values, statistic=statistic)
-        same(Interval(opposite.estimate, opposite.high, opposite.low), found, -1)
         assert values.min() - 1e-9 <= found.low <= found.high <= values.max() + 1e-9
         wider = interval(values, statistic=statistic, level=0.99)
         assert wider.low <= found.low and found.high <= wider.high
@@ -183,7 +174,6 @@ class TestSlope:
         found = seeds_slope(SIZES, values)
         assert np.isfinite(found).all() and found.low < found.estimate < found.high
         same(seeds_slope(unit * SIZES, unit * values[order]), found)
-        same(seeds_slope(SIZES, values**2, statistic=geometric_mean), seeds_slope(SIZES, values, statistic=geometric_mean), 2)
 
     def test_lost_seeds_are_not_left_out(self) -> None:
         values = rng(5).lognormal(sigma=0.1, size=(20, 5)) / np.sqrt(SIZES)
@@ -378,7 +368,8 @@ class TestCompare:
 
     def test_a_seed_that_was_run_twice_counts_once(self) -> None:
         again = pd.concat([TABLE.assign(seeds=8), TABLE[TABLE.seed < 4].assign(seeds=4)]).drop(columns="run")
-        again = again[["seeds", *(name for name in again.columns if name != "seeds")]]
+        again["cell"] = np.where(again.algorithm == "egpo", 7, 5)
+        again = again[["seeds", "cell", *again.columns.drop(["seeds", "cell"])]]
         pd.testing.assert_frame_equal(compare(again, "exploitability"), compare(TABLE, "exploitability"))
 
     def test_one_seed_is_not_tested(self) -> None:

@@ -138,4 +138,6 @@ class SelfPlayAtRateOne(Claim):
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for batch, run in runs(instances, self.method, steps=self.steps, measure=("kl_to_equilibrium",)):
             distance = run.measured["kl_to_equilibrium"]
-            yield from gather(batch, distance[:, -1] / (self.shrink * distance[:, 0]), distance[:, 0] > KL_FLOOR, run)
+            with np.errstate(all="ignore"):
+                shrunk = distance[:, -1] / (self.shrink * distance[:, 0])
+            yield from gather(batch, shrunk, distance[:, 0] > KL_FLOOR, run)

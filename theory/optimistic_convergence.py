@@ -92,7 +92,9 @@ class OptimisticLastIterate(Claim):
         for batch, run in runs(whatever_beta(instances), lambda beta: self.method(self.rate), **options):
             best = np.log(np.stack([instance.original_equilibrium for instance in batch]))[:, None]
             distance = kl(best, run.log_policy)
-            yield from gather(batch, distance[:, 1] / (self.shrink * distance[:, 0]), distance[:, 0] > KL_FLOOR, run)
+            with np.errstate(all="ignore"):
+                shrunk = distance[:, 1] / (self.shrink * distance[:, 0])
+            yield from gather(batch, shrunk, distance[:, 0] > KL_FLOOR, run)
 
 
 @dataclass(frozen=True, kw_only=True)

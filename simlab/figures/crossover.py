@@ -83,7 +83,7 @@ def crossing(rows: DataFrame, few: str, many: str, x: str) -> dict[str, Any]:
 
     def of_seeds(drawn: NDArray, axis: int) -> NDArray:
         """n* of the seeds with these numbers, all their curves together."""
-        return crossings(sizes, np.median(curves[drawn.astype(int)], axis=axis))
+        return crossings(sizes, np.median(curves[drawn.astype(int)], axis=axis % drawn.ndim))
 
     found = interval(np.arange(len(curves)), statistic=of_seeds)
     return {"value": found.estimate, "low": found.low, "high": found.high, "seeds": len(curves)}
