@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from simlab.experiment import member_name
+from simlab.figures.palette import style
 from simlab.store import Stored, replacing
 
 PANELS = {"exploitability": "exploitability at beta", "kl_to_equilibrium": "KL(p* | p)"}
@@ -21,9 +23,10 @@ def draw(stored: Stored, title: str) -> Path:
     """One panel for each measure: medians over prompts and seeds, with their ranges."""
     from matplotlib.figure import Figure
 
+    method = member_name(stored.config, "algorithm")
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axes, (name, label) in zip(figure.subplots(1, 2), PANELS.items(), strict=True):
-        for column, words, colour in ((f"table_{name}", "table (compiled kernel)", "0.45"), (name, "model", "C0")):
+        for column, words, colour in ((f"table_{name}", "table (compiled kernel)", "0.45"), (name, "model", style(method).color)):
             steps, low, middle, high = _bands(stored, column)
             axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
             axes.plot(steps, middle, color=colour, label=words, linestyle="--" if column != name else "-")

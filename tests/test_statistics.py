@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import combinations, product
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np

@@ -29,9 +29,9 @@ WORDS = {
     "original_exploitability": "exploitability at β = 0",
     "duality_gap": "duality gap at β",
     "original_duality_gap": "duality gap at β = 0",
-    "kl_to_equilibrium": "KL(π* | π)",
+    "kl_to_equilibrium": "KL(p* | p)",
     "estimation_error": r"error $\|\theta-\theta^*\|_H$",
-    "regularised_gap": "J(π*) − J(π)",
+    "regularised_gap": "J(p*) − J(p)",
 }
 """What axes call a column; others go by their name."""
 
