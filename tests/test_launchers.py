@@ -146,12 +146,12 @@ class TestFailures:
     @each("joblib", "submitit_local", "slurm")
     def test_they_stop_no_other_run(self, launcher: str, here: Path) -> None:
         fates = "env.fate=dies,lives,fails"
-        status, out, err = sweep(here, f"launcher={launcher}", "env=fateful", fates, "beta=0.1,0.2", "steps=5", "store=kept")
+        status, out, err = sweep(here, f"launcher={launcher}", "env=fateful", fates, "steps=5", "store=kept")
         assert status == 1
-        assert "6 runs in kept, 4 failed" in out
-        assert len(stored(here / "kept")) == 2
+        assert "3 runs in kept, 2 failed" in out
+        assert len(stored(here / "kept")) == 1
         lines = err.splitlines()
-        assert sorted(re.search(r"env\.fate=(\w+)", line)[1] for line in lines) == ["dies", "dies", "fails", "fails"]
+        assert sorted(re.search(r"env\.fate=(\w+)", line)[1] for line in lines) == ["dies", "fails"]
         assert all(line.startswith("simlab: ") and ("as told" in line) == ("env.fate=fails" in line) for line in lines)
 
     @pytest.mark.slow
@@ -169,15 +169,15 @@ class TestBatches:
     @each("submitit_local")
     def test_no_more_runs_than_one_holds_are_under_way(self, launcher: str, here: Path) -> None:
         size = "hydra.sweeper.max_batch_size=2"
-        status, _, err = sweep(here, f"launcher={launcher}", size, "env=fateful", "env.fate=lingers", "beta=1,2,3,4,5", "steps=5")
+        status, _, err = sweep(here, f"launcher={launcher}", size, "env=fateful", "env.fate=lingers", "beta=1,2,3", "steps=5")
         assert (status, err) == (0, "")
-        assert len(stored(here / "simlab_store")) == 5
+        assert len(stored(here / "simlab_store")) == 3
         notes = [tuple(map(float, note.read_text().split())) for note in here.glob("note-*")]
-        assert len(notes) == 5
+        assert len(notes) == 3
         assert all(sum(began <= moment < ended for began, ended in notes) <= 2 for moment, _ in notes)
 
     @pytest.mark.slow
-    @pytest.mark.parametrize(("most", "expected"), [(2, "2 2 1"), (5, "5"), ("null", "5"), (1, "1 1 1 1 1")])
+    @pytest.mark.parametrize(("most", "expected"), [(2, "2 2 1"), ("null", "5")])
     def test_their_sizes(self, most: object, expected: str, here: Path) -> None:
         words = ["hydra/launcher=counting", f"hydra.sweeper.max_batch_size={most}", "beta=1,2,3,4,5", "steps=5"]
         assert sweep(here, *words).status == 0

@@ -2,11 +2,12 @@
 
 import ast
 import re
+import runpy
 from pathlib import Path
 
 import jupytext
 import pytest
-from command import ROOT, Outcome, python
+from command import ROOT, simlab
 from matplotlib.image import imread
 from nbclient import NotebookClient
 from nbformat import NotebookNode
@@ -91,7 +92,8 @@ def test_it_holds_no_algorithm(name: str) -> None:
 @pytest.mark.slow
 def test_the_data_of_its_experiment_become_its_figures(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    done = python("-m", "simlab", "run", f"experiment={name}", f"store=results/{name}", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    done = simlab("run", f"experiment={name}", f"store=results/{name}")
     assert done.status == 0, done.err
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     executed = NotebookClient(notebook(name), kernel_name="python3", timeout=600, resources={"metadata": {"path": tmp_path}}).execute()
@@ -106,13 +108,11 @@ def test_the_data_of_its_experiment_become_its_figures(name: str, tmp_path: Path
 
 
 @each
-@pytest.mark.slow
-def test_without_data_it_ends_in_the_line_that_says_how_to_make_them(name: str, tmp_path: Path) -> None:
-    done: Outcome = python(FOLDER / f"{name}.py", cwd=tmp_path)
-    assert done.status == 1
-    assert done.err.splitlines() == [
-        f"results/{name}: must be an existing folder; simlab run experiment={name} store=results/{name} makes it"
-    ]
+def test_without_data_it_ends_in_the_line_that_says_how_to_make_them(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+    assert ended.value.code == f"results/{name}: must be an existing folder; simlab run experiment={name} store=results/{name} makes it"
     assert not (tmp_path / "figures").exists()
 
 

@@ -15,6 +15,8 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ import pytest
 from command import ROOT, environ, files, python, simlab
 
 from simlab import leftovers, provenance, store
+from simlab.cli import main
 from simlab.self_play import SelfPlay
 from simlab.training import SelfPlayTraining
 
@@ -75,28 +78,43 @@ def finish(folder: str) -> None:
 @pytest.mark.slow
 def test_a_sweep_that_is_killed_thirty_times_comes_to_the_same(here: Path) -> None:
     finish("warm")
+    begun = get_context("forkserver")  # from a process that has imported what a command imports, so that kills meet its work
+    begun.set_forkserver_preload(["simlab.simulation", "simlab.self_play", "pandas"])
+
+    def sweep(folder: str) -> BaseProcess:
+        process = begun.Process(target=main, args=(["run", "-m", *SWEEP, f"store={folder}"],))
+        process.start()
+        return process
+
+    sweep("first").join()
     began = time.monotonic()
-    whole = started("run", "-m", *SWEEP, "store=whole", cwd=here)
-    assert whole.communicate()[1] == "" and whole.returncode == 0
+    whole = sweep("whole")
+    whole.join()
     takes = time.monotonic() - began
+    assert len(runs(here / "whole")) == 6
     draw, killed, stores, found = random.Random(1), 0, ["s0"], set()
     while killed < KILLS:
         folder = here / stores[-1]
-        compiling = {"NUMBA_CACHE_DIR": str(here / "cold")} if killed % 10 == 9 else {}
-        process = started("run", "-m", *SWEEP, f"store={folder.name}", cwd=here, **compiling)
+        if killed % 10 == 9:  # from the first import on, and while kernels are compiled
+            process = started("run", "-m", *SWEEP, f"store={folder.name}", cwd=here, NUMBA_CACHE_DIR=str(here / "cold"))
+            time.sleep(draw.uniform(0.1, 6))
+            kill(process)
+            killed += 1
+            continue
+        process = sweep(folder.name)
         if killed % 2:  # at any moment, or just as something is written
-            time.sleep(draw.uniform(0.05, 0.9) * takes)
+            time.sleep(draw.uniform(0, 0.95) * takes)
         else:
             before = len(files(folder))
-            while process.poll() is None and len(files(folder)) <= before + 1:
+            while process.is_alive() and len(files(folder)) <= before + 1:
                 time.sleep(0.002)
             time.sleep(draw.uniform(0, 0.1))
-        if process.poll() is None:
-            kill(process)
+        process.kill()
+        process.join()
+        if process.exitcode == -signal.SIGKILL:
             killed += 1
             found.add(len(runs(folder)))
         else:
-            process.communicate()
             stores.append(f"s{len(stores)}")
     assert len(found) > 2, f"kills must come at different moments, and came after {found} files"
     for name in stores:
