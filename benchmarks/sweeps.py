@@ -1,7 +1,7 @@
 """Time and memory of a large sweep, as a user would run it: a grid of 10,000 cells, 16 seeds and 200 iterations each, at K = 10.
 
-`python benchmarks/sweeps.py FOLDER` runs it into FOLDER (empty or new), gathers it, queries it in place, and prints seconds, rows a
-second and the largest memory of the processes.
+`python benchmarks/sweeps.py FOLDER` runs it into FOLDER (empty or new), gathers it, queries it in place, and prints seconds, memory
+and rows a second.
 """
 
 import resource
@@ -29,6 +29,11 @@ def timed(*words: str) -> float:
     return time.perf_counter() - began
 
 
+def memory() -> str:
+    """The largest that a process has needed so far."""
+    return f"{resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024:,.0f} MiB"
+
+
 def query(folder: Path) -> float:
     """Seconds of one question to all files, where they are."""
     began = time.perf_counter()
@@ -40,10 +45,10 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     grid = "{" + ",".join(f"{key}:{values}" for key, values in GRID.items()).replace(" ", "") + "}"
     swept = timed("run", *SETTINGS, f"grid={grid}", f"store={folder}")
-    again = timed("run", *SETTINGS, f"grid={grid}", f"store={folder}")
+    again, needed = timed("run", *SETTINGS, f"grid={grid}", f"store={folder}"), memory()
     table = folder.parent / f"{folder.name}.parquet"
     gathered = timed("collect", str(folder), "--output", str(table))
     rows = duckdb.sql(f"SELECT count(*) FROM '{table}'").fetchall()[0][0]
-    print(f"10,000 cells: {swept:.0f} s; again, with nothing to do: {again:.0f} s")
-    print(f"collect: {rows:,} rows in {gathered:.1f} s, {rows / gathered:,.0f} rows a second; one query in place: {query(folder):.2f} s")
-    print(f"largest memory of a process: {resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024:,.0f} MiB")
+    print(f"10,000 cells: {swept:.0f} s and {needed}; again, with nothing to do: {again:.0f} s")
+    print(f"collect: {rows:,} rows in {gathered:.1f} s and {memory()}, {rows / gathered:,.0f} rows a second")
+    print(f"one query in place: {query(folder):.2f} s")

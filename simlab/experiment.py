@@ -68,6 +68,10 @@ class Experiment(ABC):
         """Leave what else a run leaves beside its rows."""
         del stored
 
+    def discard(self) -> None:
+        """Take away what served until the rows were stored."""
+        return
+
     @property
     def beta(self) -> float:
         return float(self.config["beta"])

@@ -38,7 +38,7 @@ class Finished(Generic[Kind]):
 
 def recall(experiment: Experiment) -> Finished | None:
     """A run that the store holds."""
-    stored = store.find(place(experiment), _identity(experiment))
+    stored = store.find(place(experiment), identity_of(experiment))
     return Finished(experiment, stored, fresh=False) if stored else None
 
 
@@ -47,7 +47,7 @@ def perform(experiment: Experiment) -> Finished:
     began = time.perf_counter()
     columns = interruptible(experiment.run)
     metadata = {
-        "identity": _identity(experiment),
+        "identity": identity_of(experiment),
         "config": json.dumps(experiment.config),
         "versions": json.dumps(_versions()),
         "sources": sources(experiment.numeric),
@@ -58,16 +58,18 @@ def perform(experiment: Experiment) -> Finished:
     run = store.made(place(experiment), columns, metadata)
     experiment.keep(run)
     store.write(run)
+    experiment.discard()
     return Finished(experiment, store.read(run.path), fresh=True)
 
 
 def place(experiment: Experiment) -> Path:
     """The file that holds, or will hold, a run's rows."""
     names = [member_name(experiment.config, group) for group in ("algorithm", "env")]
-    return store.place(experiment.config["store"], "-".join(names), _identity(experiment))
+    return store.place(experiment.config["store"], "-".join(names), identity_of(experiment))
 
 
-def _identity(experiment: Experiment) -> str:
+def identity_of(experiment: Experiment) -> str:
+    """What names the numbers of an experiment, see `simlab.identity`."""
     return identity(experiment.config, measure=experiment.figures, random=experiment.random, numeric=experiment.numeric)
 
 

@@ -25,7 +25,7 @@ NUMERIC = (
 )
 """Packages and modules whose sources decide the numbers."""
 
-IRRELEVANT = ("store", "threads")
+IRRELEVANT = ("store", "threads", "checkpoint")
 """Top-level keys that do not."""
 
 

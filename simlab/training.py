@@ -20,7 +20,9 @@ from envs.equilibrium import regularised_nash
 from envs.feedback import Exact
 from envs.game import Game
 from envs.invalid import require
+from simlab.checkpoint import Checkpoint
 from simlab.experiment import Experiment, require_idle_dials
+from simlab.finished import identity_of, place
 from simlab.identity import NUMERIC
 from simlab.members import blaming, make
 from simlab.metrics import exploitability, kl
@@ -135,6 +137,16 @@ class Training(Experiment):
         """A seed for a part of seed number `index`: 7 for the model, 8 for what is drawn in training."""
         return int(np.random.SeedSequence([self.seed, index, 0, part]).generate_state(1)[0])
 
+    def checkpoint(self, index: int) -> Checkpoint:
+        """Where seed number `index` goes on from."""
+        path = place(self)
+        return Checkpoint(path.with_name(f"{path.stem}.seed{index}.checkpoint"), identity_of(self), self.config["checkpoint"])
+
+    def discard(self) -> None:
+        """Take away the checkpoints."""
+        for index in range(self.seeds):
+            self.checkpoint(index).path.unlink(missing_ok=True)
+
     def run(self) -> dict[str, NDArray]:
         """Train, and return tidy columns: a row for each seed, prompt and record."""
         parts = [self._columns(index) for index in range(self.seeds)]
@@ -196,7 +208,7 @@ class SelfPlayTraining(Training):
 
     def path(self, index: int) -> Path:
         executor = self._executor(index)
-        course = executor.run()
+        course = self.checkpoint(index).run(executor)
         options: dict[str, Any] = {"steps": self.config["steps"], "feedback": self.feedback, "record": "every"}
         table = simulate(executor.games, self.method, seed=self.seed, first_seed=index, threads=self.config["threads"], **options)
         residual = np.append(np.nan, np.fmax.reduce(course.residuals, axis=1))
@@ -226,6 +238,7 @@ def _require_numbers(config: dict[str, Any]) -> None:
     require_positive("beta", config["beta"])
     for key, least in (("steps", 1), ("prompts", 1), ("seeds", 1), ("seed", 0)):
         require_integer(key, config[key], least)
-    responses, threads = config["responses"], config["threads"]
+    responses, threads, every = config["responses"], config["threads"], config["checkpoint"]
+    require(every is None or (type(every) is int and every >= 1), "checkpoint", every, "an integer >= 1, or null: none")
     require(responses is None or (type(responses) is int and responses >= 2), "responses", responses, "an integer >= 2, or null: all")
     require(threads is None or (type(threads) is int and threads >= 1), "threads", threads, "an integer >= 1, or null: all")

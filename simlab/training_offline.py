@@ -53,13 +53,14 @@ class OfflineTraining(Training):
         return str(self.method)
 
     def path(self, index: int) -> Path:
-        from scaled.offline import train
+        from scaled.offline import Trainer
 
         games, policy = self.start(index)
         counts = self._counts(games, index)
         log_table, least = self._table(games, counts)
         steps = self.config["steps"]
-        log_policy, means = train(policy, self.method, counts, self.beta, steps=steps, realisation=self.model.realisation)
+        trainer = Trainer(policy, self.method, counts, self.beta, steps=steps, realisation=self.model.realisation)
+        log_policy, means = self.checkpoint(index).run(trainer)
         spent = np.arange(steps + 1)
         tables = np.broadcast_to(log_table[:, None], log_policy.shape)
         return Path(log_policy, tables, means - least, np.zeros_like(spent), spent * self.model.realisation.inner)

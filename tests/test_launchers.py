@@ -154,14 +154,12 @@ class TestFailures:
         assert sorted(re.search(r"env\.fate=(\w+)", line)[1] for line in lines) == ["dies", "fails"]
         assert all(line.startswith("simlab: ") and ("as told" in line) == ("env.fate=fails" in line) for line in lines)
 
-    @pytest.mark.slow
-    @each("submitit_local", "slurm")
-    def test_the_log_of_a_job_that_died_can_be_found(self, launcher: str, here: Path) -> None:
-        *_, err = sweep(here, f"launcher={launcher}", "env=fateful", "env.fate=dies,lives", "steps=5", "store=kept")
-        log = Path(re.search(r"its log is (\S+)\n", err)[1])
-        assert log.is_file() and log.is_relative_to(here / "kept")
-        again = sweep(here, f"launcher={launcher}", "env=fateful", "env.fate=lives,fails", "steps=5", "store=kept")
-        assert "1 already there, 1 failed" in again.out and log.is_file()
+        log = re.search(r"its log is (\S+)\n", err)
+        assert (log is None) == (launcher == "joblib")
+        if log:
+            assert Path(log[1]).is_relative_to(here / "kept")
+            again = sweep(here, f"launcher={launcher}", "env=fateful", "env.fate=lives", "steps=5", "store=kept")
+            assert "already there" in again.out and Path(log[1]).is_file()
 
 
 class TestBatches:

@@ -70,14 +70,16 @@ def declared(requirements: list[str]) -> set[str]:
     return {re.match(r"[\w-]+", requirement)[0].lower() for requirement in requirements}
 
 
+DISTRIBUTIONS = packages_distributions()
+
+
 @pytest.mark.parametrize("module", sorted(SOURCES))
 def test_every_import_is_a_declared_dependency(module: str) -> None:
     core = declared(PROJECT["dependencies"])
     scaled = declared(PROJECT["optional-dependencies"]["scaled"])
     allowed = {"envs": {"numpy", "scipy", "numba"}, "scaled": core | scaled}.get(module.partition(".")[0], core)
-    distributions = packages_distributions()
     for name in top(SOURCES[module]) - set(PACKAGES) - sys.stdlib_module_names:
-        assert allowed & {found.lower() for found in distributions.get(name, [name])}, f"{module} imports {name}"
+        assert allowed & {found.lower() for found in DISTRIBUTIONS.get(name, [name])}, f"{module} imports {name}"
 
 
 ABOVE = {

@@ -49,13 +49,6 @@ def marked(name: str, *values: Any) -> Any:
     return pytest.param(name, *values, marks=pytest.mark.slow if name in SLOW else (), id="-".join([name, *map(str, values[:1])]))
 
 
-@pytest.mark.parametrize("name", [marked(name) for name in CLAIMS])
-def test_comes_out_as_predicted(name: str) -> None:
-    verdict = judge(load(name), TESTBEDS)
-    assert verdict.instances > 0 and verdict.expected
-    assert verdict.outcome == ("violated" if verdict.claim.predicted_to_fail else "holds"), verdict
-
-
 def seen_as_is(data: UserComparisons) -> UserComparisons:
     return data
 

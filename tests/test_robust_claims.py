@@ -47,23 +47,6 @@ def outcome(claim: RobustClaim, testbeds: list[PairTestbed] = PAIRS) -> str:
     return judge(claim, testbeds).outcome
 
 
-def comes_out_as_predicted(name: str) -> None:
-    verdict = judge(load(name), PAIRS)
-    assert verdict.instances >= len(PAIRS) and not verdict.statuses
-    assert verdict.outcome == ("violated" if verdict.claim.predicted_to_fail else "holds"), verdict
-
-
-@pytest.mark.parametrize("name", sorted(set(CLAIMS) - set(RATES)))
-def test_comes_out_as_predicted(name: str) -> None:
-    comes_out_as_predicted(name)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", RATES)
-def test_rates_come_out_as_predicted(name: str) -> None:
-    comes_out_as_predicted(name)
-
-
 def test_the_catalogue_is_complete() -> None:
     ids = {load(name).id for name in CLAIMS}
     assert ids >= {f"RDPO-{number}" for number in (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14)} | {"RDPO-W", "RDPO-12c", "RDPO-6b"}

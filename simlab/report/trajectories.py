@@ -56,4 +56,4 @@ def _cells(group: Group) -> Iterator[tuple[tuple, DataFrame]]:
     if not group.cells:
         yield (), group.frame
         return
-    yield from group.frame.groupby(group.cells, dropna=False, sort=False)
+    yield from group.frame.groupby(group.cells, dropna=False)
