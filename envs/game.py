@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logit, logsumexp
+from scipy.special import logit
 
 from envs.dials import read_only
 from envs.invalid import Invalid, require
@@ -71,8 +71,9 @@ class Game:
             f"of shape ({shape[0]},), one entry for each action of the game",
         )
         require(np.isfinite(log_reference).all(), "log_reference", log_reference, "finite: every action needs a positive probability")
-        excess = logsumexp(log_reference)
-        require(abs(excess) <= 1e-9, "log_reference", f"probabilities summing to {np.exp(excess):.12g}", "normalised (sum to 1)")
+        with np.errstate(over="ignore"):
+            total = np.exp(log_reference).sum()
+        require(abs(total - 1) <= 1e-9, "log_reference", f"probabilities summing to {total:.12g}", "normalised (sum to 1)")
         beta = float(self.beta)
         require(np.isfinite(beta) and beta >= 0, "beta", self.beta, "a finite number >= 0")
         object.__setattr__(self, "preference", preference)

@@ -8,9 +8,9 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from envs.dials import numbers, require_number
+from envs.divergence import log_normalise
 from envs.game import Game
 from envs.invalid import require
 
@@ -63,7 +63,7 @@ class FarStart:
 
     def log_policy(self, game: Game, *, seed: int = 0, index: int = 0) -> NDArray:
         rng = np.random.default_rng([seed, index, 0, 2])  # four words, as World.games: a shorter list is padded with zeros
-        return log_softmax(self.spread * rng.standard_normal(game.actions))
+        return log_normalise(self.spread * rng.standard_normal(game.actions))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,6 @@ most `cells` of them in their order, so that what Hydra takes to prepare a job (
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 from collections.abc import Iterator, Mapping
@@ -64,12 +63,13 @@ def cells(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def at(config: Mapping[str, Any], cell: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration of one cell: that of a run without a grid."""
-    found: dict[str, Any] = copy.deepcopy({**config, "grid": None})
+    found: dict[str, Any] = {**config, "grid": None}
     for key, value in cell.items():
         *homes, name = key.split(".")
         node = found
         for home in homes:
-            node = node[home] if isinstance(node.get(home), dict) else {}
+            node[home] = {**node[home]} if isinstance(node.get(home), dict) else {}
+            node = node[home]
         if name not in node:
             raise Invalid(f"grid.{key}", value, "of a key that there is")
         node[name] = value

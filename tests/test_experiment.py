@@ -118,6 +118,21 @@ def test_what_a_policy_is_worth_to_each_user(words: list[str], here: Path) -> No
     assert len(rows) == 2 * contexts * rows.seed.nunique()
 
 
+def test_the_policy_itself_can_be_kept(here: Path) -> None:
+    """With the average, in rows of several contexts and seeds, beside a measure of the kernel's."""
+    words = ["env=blend", "env.actions=4", "env.contexts=2", "algorithm=sppo", "seeds=2", "steps=7", "record=[0,7]", "seed=5"]
+    rows = frame(here, *words, "measure=[policy,exploitability,average_policy]")
+    world = instantiate(OmegaConf.load(CONF / "env/blend.yaml"), actions=4, contexts=2)
+    start = instantiate(OmegaConf.load(CONF / "start/far.yaml"))
+    for index in range(2):
+        for context, game in enumerate(world.games(0.1, seed=5, index=index)):
+            run = package.simulate(game, SPPO(), steps=7, record=[0, 7], start=start.log_policy(game, seed=5, index=index))
+            kept = rows[(rows.seed == index) & (rows.context == context)]
+            np.testing.assert_allclose(np.stack(kept.policy), np.exp(run.log_policy[0]), rtol=1e-12)
+            np.testing.assert_allclose(np.stack(kept.average_policy), np.exp(run.log_average[0]), rtol=1e-12)
+    assert "policy" not in simlab("run", *words, "measure=[policy]").out.split("spent")[1].split("kept")[0]
+
+
 def test_users_are_measured_where_there_are_some(here: Path) -> None:
     assert {"worst_user_utility", "mean_user_utility"} <= set(frame(here, "env=population").columns)
     assert "worst_user_utility" not in frame(here, "env=cyclic").columns
