@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from threading import Lock
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -48,6 +49,7 @@ class Screen:
     def __init__(self, plan: Plan, lines: SweepLines, bar: Bar, console: Console):
         self.plan, self.lines, self.bar, self.console = plan, lines, bar, console
         self.went_well: dict[int, bool] = {}
+        self.lock = Lock()
 
     @property
     def succeeded(self) -> bool:
@@ -59,12 +61,15 @@ class Screen:
         return [number for number in range(len(self.plan.jobs)) if number not in self.went_well]
 
     def finished(self, number: int, finished: Finished) -> None:
-        """Show a run."""
-        self._count(number, finished.is_finite)
-        if self.plan.sweep:
-            self._say(self.lines.line(number, finished))
-        else:
-            self._say(summary(finished), wrap=True)
+        """Show a run, once: where a launcher runs it in this process, who ran it and who looks for it both tell of it."""
+        with self.lock:
+            if number in self.went_well:
+                return
+            self._count(number, finished.is_finite)
+            if self.plan.sweep:
+                self._say(self.lines.line(number, finished))
+            else:
+                self._say(summary(finished), wrap=True)
 
     def failed(self, number: int) -> None:
         """Count a run that has told its error."""

@@ -63,8 +63,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(Checkpoint, "_write", stopping)
 
 
-@pytest.mark.parametrize("stop", [1, 4, 6])
-@pytest.mark.parametrize("kind", WORDS)
+@pytest.mark.parametrize(("kind", "stop"), [("self-play", 1), ("self-play", 6), ("a slot that goes on", 4), ("offline", 6)])
 def test_a_stopped_run_goes_on_to_the_same_numbers(kind: str, stop: int, here: Path) -> None:
     words = [*WORDS[kind], *SMALL]
     train(*words, "store=whole")
@@ -91,9 +90,9 @@ def test_it_goes_on_and_does_not_begin_anew(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_numbers_do_not_depend_on_checkpoints() -> None:
-    for every in ("null", "1", "3", "100"):
-        train(*SMALL, f"checkpoint={every}", f"store=s{every}")
-    for every in ("1", "3", "100"):
+    for every in ("null", "3", "100"):
+        train(*SMALL, "seeds=1", f"checkpoint={every}", f"store=s{every}")
+    for every in ("3", "100"):
         same(f"s{every}", "snull")
 
 

@@ -18,6 +18,7 @@ from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -25,8 +26,13 @@ import pytest
 from command import ROOT, environ, files, python, simlab
 
 from simlab import leftovers, provenance, store
+from simlab.checked import checked
 from simlab.cli import main
+from simlab.configuration import plan
+from simlab.finished import recall
+from simlab.request import parse
 from simlab.self_play import SelfPlay
+from simlab.terminal import screen
 from simlab.training import SelfPlayTraining
 
 SWEEP = ("algorithm=egpo,sppo", "seed=0,1,2", "env=blend", "feedback=duels", "steps=50")
@@ -128,7 +134,12 @@ def test_a_sweep_that_is_killed_thirty_times_comes_to_the_same(here: Path) -> No
 SUICIDE = """
 import os, pathlib, signal, sys
 from simlab import store
+from simlab.checked import checked
 from simlab.cli import main
+from simlab.configuration import plan
+from simlab.finished import recall
+from simlab.request import parse
+from simlab.terminal import screen
 
 left = 3
 def die(*_, **__):
@@ -451,3 +462,18 @@ def test_the_bar_counts_runs_that_end_and_not_those_that_were_there() -> None:
     assert said[0].startswith("0 of 4, 1 already there, 3 left (")
     assert said[1:] == ["1 of 4, 1 already there, 2 left"] * 2 + ["2 of 4, 1 already there, 1 left"]
     assert (bar.tasks[0].completed, bar.tasks[0].total) == (2, 3)
+
+
+def test_a_run_that_is_told_of_twice_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """By the process that ran it and by the one that looks for it, at any time."""
+    assert simlab("run", "-m", "beta=0.1,0.2", "steps=5").status == 0
+    planned = plan(parse("run", ["-m", "beta=0.1,0.2", "steps=5"]))
+    found = recall(checked(planned.jobs[0].config))
+    with screen(planned, found.experiment.figures, set()) as shown:
+        threads = [Thread(target=shown.finished, args=(0, found)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert shown.waiting() == [1]
+    assert capsys.readouterr().out.count(found.stored.path.name) == 1
