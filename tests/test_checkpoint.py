@@ -101,14 +101,13 @@ def test_a_killed_run_goes_on(here: Path) -> None:
     words = [*WORDS["self-play"], *SMALL, "steps=24", "seeds=1", "scaled.inner=10"]
     train(*words, "store=whole")
     command = [sys.executable, "-m", "simlab", "train", *words, "store=kept"]
-    for _ in range(2):
-        process = subprocess.Popen(command, cwd=here, env=environ(), stdout=-3, stderr=-3, start_new_session=True)
-        before, waited = files(here / "kept"), time.monotonic()
-        while process.poll() is None and files(here / "kept") == before and time.monotonic() < waited + 60:
-            time.sleep(0.01)
-        time.sleep(0.1)
-        os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
-        process.wait()
+    process = subprocess.Popen(command, cwd=here, env=environ(), stdout=-3, stderr=-3, start_new_session=True)
+    before, waited = files(here / "kept"), time.monotonic()
+    while process.poll() is None and files(here / "kept") == before and time.monotonic() < waited + 60:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
+    process.wait()
     train(*words, "store=kept")
     same("kept", "whole")
     assert sorted(path.suffix for path in Path("kept").iterdir()) == [".parquet", ".png"]

@@ -29,8 +29,8 @@ NINE = {
 }
 MACHINERY = {"numba", "torch", "simlab.run", "simlab.packing", "algorithms.kernel", "algorithms.tableau", "algorithms.fit"}
 
-OPENED = {"rps_simplex", "sushi"}
-"""Those that are run in a Jupyter kernel; the others as scripts, as `make figures` does."""
+OPENED = {"rps_simplex"}
+"""Run in a Jupyter kernel; the others as scripts, as `make figures` does."""
 
 each = pytest.mark.parametrize("name", NAMES)
 

@@ -83,7 +83,7 @@ def test_extragradient_methods_settle(method: Method, seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("method", CIRCLES, ids=lambda method: type(method).__name__)
 def test_the_others_do_not(method: Method, seed: int) -> None:
     run = course(seed, method)
