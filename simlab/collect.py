@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -14,14 +13,10 @@ import pyarrow.parquet as pq
 from simlab import store
 from simlab.collection import gather, read
 from simlab.refusal import FAILED, Refused
+from simlab.request import Parser
 from simlab.words import count
 
 WRITERS = {".parquet": pq.write_table, ".csv": pyarrow.csv.write_csv}
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise Refused(f"{message} (usage: simlab collect FOLDER [--output FILE] [--all-versions])")
 
 
 def collect(words: Sequence[str]) -> int:
@@ -49,7 +44,8 @@ def collect(words: Sequence[str]) -> int:
 
 
 def _parsed(words: Sequence[str]) -> argparse.Namespace:
-    parser = _Parser(prog="simlab collect", description="The runs of a folder as one table.", allow_abbrev=False)
+    usage = "usage: simlab collect FOLDER [--output FILE] [--all-versions]"
+    parser = Parser(usage, prog="simlab collect", description="The runs of a folder as one table.")
     parser.add_argument("folder", help="a store of simlab run or simlab train")
     parser.add_argument("--output", help="a file .parquet or .csv; FOLDER.parquet beside the folder by default")
     parser.add_argument("--all-versions", action="store_true", help="with runs of other versions of simlab, which are else left out")

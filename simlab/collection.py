@@ -126,10 +126,10 @@ def _settings(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 def _with(run: store.Stored, settings: dict[str, Any]) -> pa.Table:
     """A run's rows after its settings; one that bears the name of a column of the rows is `config.` and that."""
-    rows, names = run.table.num_rows, run.table.column_names
+    rows, names, varied = run.table.num_rows, run.table.column_names, _varied(run)
     columns = {"run": _repeated(run.path.stem, rows)}
     for key, value in settings.items():
-        if key not in _varied(run):
+        if key not in varied:
             columns[f"config.{key}" if key in names else key] = _repeated(value, rows)
     return pa.table(columns | dict(zip(names, run.table.columns, strict=True)))
 

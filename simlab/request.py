@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from simlab.refusal import Refused
 
@@ -30,14 +30,20 @@ class Request:
     help: bool = False
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """Reads the words of a command, and refuses them in one line, which ends in a hint."""
+
+    def __init__(self, hint: str, **options: Any):
+        super().__init__(allow_abbrev=False, **options)
+        self.hint = hint
+
     def error(self, message: str) -> NoReturn:
-        raise Refused(f"{message} (simlab {self.prog} --help lists what there is)")
+        raise Refused(f"{message} ({self.hint})")
 
 
 def parse(command: str, arguments: list[str]) -> Request:
     """Read the words after `simlab <command>`."""
-    parser = _Parser(prog=command, add_help=False, allow_abbrev=False)
+    parser = Parser(f"simlab {command} --help lists what there is", prog=command, add_help=False)
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("-m", "--multirun", action="store_true")

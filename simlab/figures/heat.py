@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 FLOOR = 1e-16
 """Smaller values have this one's colour."""
 
-ABREAST, TITLE = 4, 24
-"""At most so many panels beside each other, and letters in a line of their titles."""
+ABREAST = 4
+"""At most so many panels beside each other."""
 
 DOT: dict[str, Any] = {"marker": "o", "markersize": 2.6, "color": "black", "markerfacecolor": "white", "markeredgewidth": 0.5}
 
@@ -52,7 +51,7 @@ def draw(frame: DataFrame, measure: str = "exploitability", *, x: str = squares.
         figure, panels, wide = _panels(len(names))
         for place, (name, axes) in enumerate(zip(names, panels, strict=True)):
             colours = _panel(axes, data[data["algorithm"] == name], x, y, norm)
-            axes.set_title(fill(palette.label(name), TITLE))
+            axes.set_title(palette.title(name))
             _only_outside(axes, left=place % wide == 0, bottom=place + wide >= len(names))
         near = finite.max() < 1000 * finite.min()
         ticks: dict[str, Any] = {"ticks": LogLocator(subs=(1, 2, 5)), "format": "%g"} if near else {}

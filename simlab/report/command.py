@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from envs.invalid import Invalid
 from simlab import collection, store
 from simlab.refusal import FAILED, Refused
 from simlab.report.page import page
 from simlab.report.reading import verdicts_of
+from simlab.request import Parser
 from simlab.words import count
 
 NAME = "report.html"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise Refused(f"{message} (usage: simlab report FOLDER [--output FILE.html])")
 
 
 def report(words: Sequence[str]) -> int:
@@ -31,7 +26,9 @@ def report(words: Sequence[str]) -> int:
     Refused
         For a folder with neither verdicts nor runs, or a file that cannot be written.
     """
-    parser = _Parser(prog="simlab report", description=__doc__.partition("\n")[0], allow_abbrev=False)  # type: ignore[union-attr]
+    usage = "usage: simlab report FOLDER [--output FILE.html]"
+    what = "`simlab report FOLDER`: one HTML file on the verdicts and the runs that a folder holds, to be read anywhere, without a network."
+    parser = Parser(usage, prog="simlab report", description=what)
     parser.add_argument("folder", help="where simlab verify, simlab run or simlab train have stored what they found: their store=FOLDER")
     parser.add_argument("--output", help=f"a file .html; FOLDER/{NAME} by default")
     given = parser.parse_args(list(words))
