@@ -1,43 +1,29 @@
-"""Runs a tableau on a model: the second executor of `algorithms`, beside the compiled kernel.
-
-In an iteration the stages run in order, on cached log-probabilities of all slots. A stage says where its slot goes
-(`scaled.stages`). Three things can then happen.
-
-1. A copy takes the log-probabilities of another slot, and its weights where these go on.
-2. A stage that only does arithmetic on slots (a mixture, scores of a reward fit) is that arithmetic.
-3. A stage that moves a policy on the judge's word, or whose slot's weights go on, is realised: the model starts from the ITERATION's
-   own weights and optimizer state, is moved by the realisation, and the slot takes its log-probabilities. Thus the second gradient of
-   an extragradient step is taken at the original parameters, and the half point enters as an opponent only.
-
-Weights and optimizer state are kept of the slots that lead to `policy` by copies (`policy` itself, mostly), and dropped of all others.
-Where a loop of stages repeats, each pass is an iteration in this sense.
-"""
+"""Runs a tableau on a model whose responses can be enumerated: the second executor of `algorithms`, beside the compiled kernel."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from algorithms.tableau import POLICY, REFERENCE, Stage
+from algorithms.tableau import POLICY, REFERENCE
 from envs.dials import require_integer
 from envs.feedback import Exact
 from envs.game import Game
 from envs.invalid import require
 from scaled.course import Course
+from scaled.iteration import Iteration, slots_that_go_on
 from scaled.oracle import Oracle
-from scaled.policy import Policy, normalise
-from scaled.realisation import Aim, NonFinite, Realisation, Regression, require_finite
+from scaled.policy import Policy
+from scaled.realisation import NonFinite, Realisation, Regression
 from scaled.slots import Slots
-from scaled.stages import TARGETS, Due, due_stages, require_one_shape
+from scaled.stages import require_one_shape
+from scaled.trained import Trained
 from simlab.run import Method, record_steps
 
-JUDGED = ("prox", "gradient", "pairs", "responses")
-"""Kinds that move a policy when they have an opponent."""
 SPENT = ("iteration", "queries", "gradients")
 
 
@@ -78,16 +64,16 @@ class Executor:
         _check(games, policy, feedback, responses, realisation)
         require_integer("steps", steps, 1)
         require_integer("seed", seed, 0)
-        self.games, self.policy, self.realisation, self.responses = list(games), policy, realisation, responses
+        self.games, self.policy, self.responses = list(games), policy, responses
         made = {game.beta: method.tableau(game.beta, steps=steps, actions=game.actions) for game in games}
         self.tableaus = [made[game.beta] for game in games]
         require_one_shape(self.tableaus)
         self.steps, self.recorded = steps, record_steps(record, steps)
         self.betas = torch.tensor([game.beta for game in games], dtype=torch.float64)[:, None]
-        self.optimizer = realisation.optimizer(policy)
+        self.trained = Trained(policy, realisation)
         self.generator = torch.Generator().manual_seed(seed)
         self.slots = Slots(Oracle(games, feedback, self.generator), self._start())
-        self.weights = dict.fromkeys(slots_that_go_on(self.tableaus[0].stages), self._snapshot())
+        self.weights = dict.fromkeys(slots_that_go_on(self.tableaus[0].stages), self.trained.snapshot())
         self.iteration = 0
         self.residuals = torch.full((steps, len(self.tableaus[0].stages)), torch.nan, dtype=torch.float64)
         self.records: list[dict[str, Any]] = []
@@ -148,88 +134,25 @@ class Executor:
         self.slots.load_state_dict(state["slots"])
         self.generator.set_state(state["generator"])
         self.residuals = state["residuals"].clone()
-        self._restore(self.weights[POLICY])
+        self.trained.restore(self.weights[POLICY])
 
     def _iterate(self) -> None:
-        self.slots.begin_iteration()
-        stages = iter(enumerate(due_stages(self.tableaus, self.iteration)))
-        start = self.weights[POLICY]
-        for loop in self.tableaus[0].loops:
-            members = [next(stages) for _ in loop.stages]
-            answer, moving = loop.stages[-1].to, torch.ones_like(self.betas, dtype=torch.bool)
-            for _ in range(loop.times):
-                before, origin = self.slots.logs[answer], start if loop.times == 1 else self.weights[POLICY]
-                for number, due in members:
-                    if (self.iteration + 1) % due.stage.every == 0:
-                        self._run_stage(number, due, origin, moving)
-                if loop.tolerance > 0:
-                    change = self.slots.logs[answer] - before
-                    moving = moving & (change.amax(-1, True) - change.amin(-1, True) > loop.tolerance)
-                    if not moving.any():
-                        break
-        self._restore(self.weights[POLICY])
+        iteration = Iteration(self.iteration, self.tableaus, self.betas, self.trained, self.slots, self.weights, self._draw)
+        iteration.run()
+        self.residuals[self.iteration] = iteration.residuals
 
-    def _run_stage(self, number: int, due: Due, origin: dict[str, Any], moving: Tensor) -> None:
-        """Write the slot of a stage; prompts whose loop has reached its tolerance, those that are not `moving`, aim at where they are."""
-        stage, goes_on = due.stage, due.stage.to in self.weights
-        if stage.copied and (not goes_on or stage.copied in self.weights):
-            self.slots.copy(stage.to, stage.copied)
-            if goes_on:
-                self.weights[stage.to] = self.weights[stage.copied]
-            return
-        try:
-            target = TARGETS[stage.kind](due, self.slots)
-            target = torch.where(moving, target, self.slots.logs[stage.to])
-            require_finite(target, "the target")
-            if goes_on or (stage.kind in JUDGED and stage.opponent):
-                target = self._realise(number, due, normalise(target), origin)
-        except NonFinite as failure:
-            raise failure.at(f"iteration {self.iteration}, stage {number + 1} ({stage}), ") from None
-        self.slots.write(stage.to, target)
-        if goes_on:
-            self.weights[stage.to] = self._snapshot()
-
-    def _realise(self, number: int, due: Due, target: Tensor, origin: dict[str, Any]) -> Tensor:
-        """(C, K) what the model makes of a target, from the original weights."""
-        self._restore(origin)
-        drawn = None if self.responses is None else self.policy.sample(self.responses, self.generator)
-        self.realisation.move(self.policy, self.optimizer, Aim(target, (target - self._log_probs()) / (due.rate * self.betas), drawn))
-        reached = self._log_probs()
-        require_finite(reached, "the policy")
-        self.residuals[self.iteration, number] = (reached - target).var(-1, correction=0).mean().sqrt()
-        return reached
-
-    @torch.no_grad()
-    def _log_probs(self) -> Tensor:
-        return normalise(self.policy.log_probs().to("cpu", torch.float64))
+    def _draw(self) -> Tensor | None:
+        return None if self.responses is None else self.policy.sample(self.responses, self.generator)
 
     def _start(self) -> dict[str, Tensor]:
-        start = dict.fromkeys(self.tableaus[0].slots, self._log_probs())
+        start = dict.fromkeys(self.tableaus[0].slots, self.trained.log_probs())
         return start | {REFERENCE: torch.from_numpy(np.stack([game.log_reference for game in self.games]))}
-
-    def _snapshot(self) -> dict[str, Any]:
-        weights = {name: value.detach().clone() for name, value in self.policy.state_dict().items()}
-        return {"policy": weights, "optimizer": deepcopy(self.optimizer.state_dict()) if self.optimizer else None}
-
-    def _restore(self, snapshot: dict[str, Any]) -> None:
-        self.policy.load_state_dict(snapshot["policy"])
-        if self.optimizer:
-            self.optimizer.load_state_dict(deepcopy(snapshot["optimizer"]))  # the optimizer would change its tensors in place
 
     def _record(self) -> None:
         if self.iteration in self.recorded:
             logs = self.slots.logs[self.tableaus[0].returns]
             spent = zip(SPENT, (self.iteration, self.slots.queries, self.slots.gradients), strict=True)
             self.records.append({"log_policy": logs, **dict(spent)})
-
-
-def slots_that_go_on(stages: Sequence[Stage]) -> list[str]:
-    """`policy`, and every slot whose policy reaches it by copies."""
-    found = [POLICY]
-    for slot in found:
-        sources = [stage.copied for stage in stages if stage.to == slot and stage.copied]
-        found += [source for source in sources if source not in found and any(stage.to == source for stage in stages)]
-    return found
 
 
 def _check(games: Sequence[Game], policy: Policy, feedback: Exact, responses: int | None, realisation: Realisation) -> None:

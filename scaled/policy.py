@@ -5,7 +5,8 @@ A response's log-probability is the sum over its tokens, never their mean: the l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -16,30 +17,30 @@ from torch import Tensor, nn
 from envs.dials import require_integer
 from envs.invalid import require
 
+Losses = Callable[[Tensor, slice], Tensor]
+"""(rows, n) log-probabilities of responses to the prompts in a slice -> (rows,) losses of these prompts."""
 
-class Policy(Protocol):
-    """A model of C prompts, each with the same K responses; any torch module with these members will do."""
 
-    @property
-    def contexts(self) -> int:
-        """C, the number of prompts."""
-        ...
-
-    @property
-    def actions(self) -> int:
-        """K, the number of responses to a prompt."""
-        ...
+class Movable(Protocol):
+    """What an iteration asks of a model of C prompts, each with K responses."""
 
     def log_probs(self) -> Tensor:
-        """(C, K) log-probabilities of all responses, differentiable, normalised by construction."""
+        """(C, K) log-probabilities of all responses."""
         ...
 
-    def log_prob(self, responses: Tensor) -> Tensor:
-        """(C, n) log-probabilities, differentiable, of the responses with these (C, n) numbers."""
-        ...
+    def accumulate(self, losses: Losses, scale: float, drawn: Tensor | None = None) -> Tensor:
+        """Add the gradient of scale * sum over prompts of their losses to that of the parameters.
 
-    def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """(C, count) numbers of responses drawn from the policy; the state of `generator` is all that a draw depends on."""
+        Parameters
+        ----------
+        losses : of the prompts, from log-probabilities of all responses, or of the (C, n) `drawn`
+        scale : of the sum
+        drawn : numbers of responses
+
+        Returns
+        -------
+        (C,) losses; the gradient is of use only where all are finite
+        """
         ...
 
     def parameters(self) -> Iterable[nn.Parameter]:
@@ -55,7 +56,47 @@ class Policy(Protocol):
         ...
 
 
-class Table(nn.Module):
+class Policy(Movable, Protocol):
+    """A model whose responses are enumerated, with log-probabilities normalised by construction; see `Enumerated`."""
+
+    @property
+    def contexts(self) -> int:
+        """C, the number of prompts."""
+        ...
+
+    @property
+    def actions(self) -> int:
+        """K, the number of responses to a prompt."""
+        ...
+
+    def log_prob(self, responses: Tensor) -> Tensor:
+        """(C, n) log-probabilities, differentiable, of the responses with these (C, n) numbers."""
+        ...
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """(C, count) numbers of responses drawn from the policy; the state of `generator` is all that a draw depends on."""
+        ...
+
+
+class Enumerated(nn.Module, ABC):
+    """A torch module as a policy: all prompts at once are a batch."""
+
+    @abstractmethod
+    def log_probs(self) -> Tensor:
+        """(C, K), differentiable."""
+
+    @abstractmethod
+    def log_prob(self, responses: Tensor) -> Tensor:
+        """(C, n), differentiable."""
+
+    def accumulate(self, losses: Losses, scale: float, drawn: Tensor | None = None) -> Tensor:
+        """See `Movable`."""
+        each = losses(self.log_probs() if drawn is None else self.log_prob(drawn), slice(None))
+        (scale * each.sum()).backward()
+        return each.detach()
+
+
+class Table(Enumerated):
     """Free logits, one for each prompt and response: log pi = log softmax theta.
 
     Parameters

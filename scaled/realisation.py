@@ -21,7 +21,7 @@ from torch import Tensor
 
 from envs.dials import require_integer, require_positive
 from envs.invalid import require
-from scaled.policy import Policy, Table
+from scaled.policy import Movable, Policy, Table
 
 
 class NonFinite(ArithmeticError):
@@ -52,24 +52,20 @@ class Aim:
     direction: Tensor
     drawn: Tensor | None = None
 
-    def seen(self, policy: Policy, aimed: Tensor) -> Tensor:
-        """(C, n or K) log pi - aimed on the responses that the loss sees, differentiable."""
-        logs = policy.log_probs() if self.drawn is None else policy.log_prob(self.drawn)
-        aimed = aimed.to(logs.device, logs.dtype)
-        return logs - (aimed if self.drawn is None else aimed.gather(-1, self.drawn))
+    def descend(self, policy: Movable, aimed: Tensor, scale: float) -> None:
+        """Add the gradient of scale * sum over prompts of 2 Var(log pi - aimed), over the responses that the loss sees.
 
+        Raises
+        ------
+        NonFinite
+            With the first prompt whose loss is not finite.
+        """
+        wanted = aimed if self.drawn is None else aimed.gather(-1, self.drawn)
 
-def square_loss(errors: Tensor) -> Tensor:
-    """(C,) twice the variance of (C, n) errors.
+        def losses(logs: Tensor, rows: slice) -> Tensor:
+            return 2 * (logs - wanted[rows].to(logs.device, logs.dtype)).var(-1, correction=0)
 
-    Raises
-    ------
-    NonFinite
-        With the first prompt whose loss is not finite.
-    """
-    losses = 2 * errors.var(-1, correction=0)
-    require_finite(losses, "the loss")
-    return losses
+        require_finite(policy.accumulate(losses, scale, self.drawn), "the loss")
 
 
 def require_finite(values: Tensor, what: str) -> None:
@@ -85,7 +81,7 @@ class Realisation(Protocol):
     sampled: ClassVar[bool]
     """Whether it can do with the responses drawn, or needs the targets of all."""
 
-    def optimizer(self, policy: Policy) -> torch.optim.Optimizer | None:
+    def optimizer(self, policy: Movable) -> torch.optim.Optimizer | None:
         """What has a state that goes on from iteration to iteration; refuses a policy that it cannot move."""
         ...
 
@@ -140,7 +136,7 @@ class LevenbergMarquardt:
         """Until solved, or until no step helps."""
         weights, damping = list(policy.parameters()), 1e-3
         for _ in range(self.steps):
-            errors = aim.seen(policy, aim.target)
+            errors = policy.log_probs() - aim.target
             require_finite(errors, "the loss")
             if errors.abs().max() <= self.tolerance:
                 return
@@ -161,7 +157,7 @@ def _damped_step(policy: Policy, weights: list[torch.nn.Parameter], aim: Aim, er
         with torch.no_grad():
             for weight, old, part in zip(weights, before, step.split([w.numel() for w in weights]), strict=True):
                 weight.copy_(old - part.view_as(old))
-            if aim.seen(policy, aim.target).norm() < errors.norm():
+            if (policy.log_probs() - aim.target).norm() < errors.norm():
                 return max(damping / 10, 1e-14)
             for weight, old in zip(weights, before, strict=True):
                 weight.copy_(old)
@@ -197,9 +193,8 @@ class Regression:
     def move(self, policy: Policy, optimizer: torch.optim.Optimizer, aim: Aim) -> None:
         """`inner` steps."""
         for _ in range(self.inner):
-            loss = square_loss(aim.seen(policy, aim.target)).mean()
             optimizer.zero_grad()
-            loss.backward()
+            aim.descend(policy, aim.target, 1 / len(aim.target))
             optimizer.step()
 
 
@@ -234,9 +229,8 @@ class OneStep:
         require(known, "realisation", "OneStep", "another at beta=0 and for a stage without a rate, which have no online IPO loss")
         with torch.no_grad():
             here = policy.log_probs().to("cpu", torch.float64)
-        loss = square_loss(aim.seen(policy, here + aim.direction)).sum()
         optimizer.zero_grad()
-        loss.backward()
+        aim.descend(policy, here + aim.direction, 1.0)
         optimizer.step()
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from envs.dials import require_integer, require_positive
 from envs.invalid import require
-from scaled.policy import draw, normalise
+from scaled.policy import Enumerated, draw, normalise
 
 LARGEST_SET = 2**16
 """Responses to a prompt that are enumerated at most."""
@@ -50,7 +50,7 @@ class Block(nn.Module):
         return self.joined(seen.transpose(1, 2).reshape(rows, length, width))
 
 
-class Transformer(nn.Module):
+class Transformer(Enumerated):
     """A decoder-only transformer as a policy over responses of L tokens.
 
     Parameters

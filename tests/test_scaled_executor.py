@@ -26,7 +26,8 @@ from algorithms.tableau import SAMPLED, Loop, Tableau, copy, gradient, mix, pair
 from envs.feedback import Duels, Exact, TargetedFlip
 from envs.game import Game
 from envs.invalid import Invalid
-from scaled.executor import Executor, slots_that_go_on
+from scaled.executor import Executor
+from scaled.iteration import slots_that_go_on
 from scaled.oracle import Oracle
 from scaled.policy import Table
 from scaled.realisation import LevenbergMarquardt, NonFinite, OneStep, Realisation, Regression, Solved
