@@ -23,18 +23,18 @@ class Flip(Protocol):
     """A rate of wrong labels for each pair of actions."""
 
     def rates(self, preference: NDArray) -> ArrayLike:
-        """Symmetric (K, K) array, or one number for all pairs, in [0, 1/2)."""
+        """Symmetric (K, K) array, or one number for all pairs, in [0, 1/2]."""
         ...
 
 
 @dataclass(frozen=True)
 class SymmetricFlip:
-    """Every label is wrong with the same probability `flip` (epsilon), in [0, 1/2)."""
+    """Every label is wrong with the same probability `flip` (epsilon), in [0, 1/2]."""
 
     flip: float
 
     def __post_init__(self) -> None:
-        require_flip("flip", self.flip)
+        require_noise("flip", self.flip)
 
     def rates(self, preference: NDArray) -> ArrayLike:
         return self.flip
@@ -46,7 +46,7 @@ class MarginFlip:
 
     Parameters
     ----------
-    flip : float in [0, 1/2), the rate at a tie
+    flip : float in [0, 1/2], the rate at a tie
     sharpness : float > 0; the larger, the faster the rate falls as a pair becomes clear
     """
 
@@ -54,7 +54,7 @@ class MarginFlip:
     sharpness: float = 1.0
 
     def __post_init__(self) -> None:
-        require_flip("flip", self.flip)
+        require_noise("flip", self.flip)
         require(_is_number(self.sharpness) and 0 < self.sharpness < np.inf, "sharpness", self.sharpness, "a finite number > 0")
 
     def rates(self, preference: NDArray) -> ArrayLike:
@@ -67,7 +67,7 @@ class TargetedFlip:
 
     Parameters
     ----------
-    flip : float in [0, 1/2)
+    flip : float in [0, 1/2]
     pairs : sequence of (i, j), distinct action indices, counted from 0
     """
 
@@ -75,7 +75,7 @@ class TargetedFlip:
     pairs: Sequence[Sequence[int]]
 
     def __post_init__(self) -> None:
-        require_flip("flip", self.flip)
+        require_noise("flip", self.flip)
         listed = _is_list(self.pairs) and all(_is_list(pair) for pair in self.pairs)
         require(listed, "pairs", self.pairs, "a list of pairs of actions, as [[0,1],[2,3]]")
         pairs = tuple(tuple(pair) for pair in self.pairs)
@@ -100,7 +100,7 @@ class AnnotatorFlip:
 
     Parameters
     ----------
-    flips : sequence of rates in [0, 1/2), one an annotator
+    flips : sequence of rates in [0, 1/2], one an annotator
     weights : sequence of shares of the work, positive; equal when None
     """
 
@@ -110,7 +110,7 @@ class AnnotatorFlip:
     def __post_init__(self) -> None:
         require(_is_list(self.flips) and len(self.flips) > 0, "flips", self.flips, "a list of at least one rate")
         for flip in self.flips:
-            require_flip("flips", flip)
+            require_noise("flips", flip)
         if self.weights is not None:
             matched = _is_list(self.weights) and len(self.weights) == len(self.flips)
             positive = matched and all(_is_number(weight) and 0 < weight < np.inf for weight in self.weights)
@@ -126,7 +126,7 @@ class Exact:
 
     Parameters
     ----------
-    flip : float in [0, 1/2), or a `Flip`
+    flip : float in [0, 1/2], or a `Flip`
     assumed_flip : float in [0, 1/2), the rate that debiasing assumes; 0 leaves labels as they are
     """
 
@@ -171,8 +171,13 @@ class Duels(Exact):
         require(whole and self.per_action >= 1, "per_action", self.per_action, "an integer >= 1")
 
 
+def require_noise(key: str, flip: object) -> None:
+    """Refuse anything but a rate in [0, 1/2]."""
+    require(_is_number(flip) and 0 <= flip <= 0.5, key, flip, "a rate in [0, 1/2]")
+
+
 def require_flip(key: str, flip: object) -> None:
-    """Refuse anything but a rate in [0, 1/2)."""
+    """Refuse anything but a rate in [0, 1/2), which a learner can correct for."""
     require(_is_number(flip) and 0 <= flip < 0.5, key, flip, "a rate in [0, 1/2): at 1/2 a label carries nothing")
 
 

@@ -21,7 +21,7 @@ from scipy.special import expit
 from envs.comparisons import Comparisons
 from envs.dials import require_integer, require_number
 from envs.divergence import log_normalise
-from envs.feedback import Flip, SymmetricFlip
+from envs.feedback import Flip, SymmetricFlip, require_flip
 from envs.game import Game, flip_preference
 from envs.invalid import require
 from envs.triangle import complete
@@ -75,7 +75,11 @@ class Pairs:
         require_number("scale", self.scale, 0, 1e6)
         require(isinstance(self.keep_equal, bool), "keep_equal", self.keep_equal, "true or false")
         if not hasattr(self.flip, "rates"):
+            require_flip("flip", self.flip)
             object.__setattr__(self, "flip", SymmetricFlip(self.flip))  # type: ignore[arg-type]
+        for key in ("flip", "flips"):  # at 1/2 nothing could be corrected, which most of what is known of pairs presumes
+            for rate in np.ravel(getattr(self.flip, key, [])):
+                require_flip(key, rate.item())
 
     @cached_property
     def phi(self) -> NDArray:

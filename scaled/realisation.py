@@ -27,13 +27,17 @@ from scaled.policy import Movable, Policy, Table
 class NonFinite(ArithmeticError):
     """A loss, a target or a policy that is not finite; a loss is looked at before any step is taken with it."""
 
-    def __init__(self, prompt: int, what: str, where: str = ""):
+    def __init__(self, prompt: int, what: str, where: str = "", whose: str = ""):
         self.prompt, self.what, self.where = prompt, what, where
-        super().__init__(f"{where}prompt {prompt}: {what} is not finite; no step of this iteration is kept")
+        super().__init__(f"{where}prompt {prompt}{whose}: {what} is not finite; no step of this iteration is kept")
 
     def at(self, where: str) -> NonFinite:
         """The same, with the place where it happened in front."""
         return NonFinite(self.prompt, self.what, where)
+
+    def of(self, line: int, dataset: str) -> NonFinite:
+        """The same, with the line of a dataset that the prompt comes from."""
+        return NonFinite(self.prompt, self.what, self.where, f" of the batch ({dataset}, line {line})")
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,11 +178,13 @@ class Regression:
     learning_rate : > 0
     inner : >= 1, optimizer steps a stage
     make : (parameters, lr=) -> optimizer; its state goes on from iteration to iteration
+    clip : > 0, largest norm of a gradient, which is scaled down to it; None: as it is
     """
 
     learning_rate: float = 1e-3
     inner: int = 20
     make: Callable[..., torch.optim.Optimizer] = torch.optim.Adam
+    clip: float | None = None
 
     sampled: ClassVar[bool] = True
 
@@ -186,7 +192,7 @@ class Regression:
         require_positive("learning_rate", self.learning_rate)
         require_integer("inner", self.inner, 1)
 
-    def optimizer(self, policy: Policy) -> torch.optim.Optimizer:
+    def optimizer(self, policy: Movable) -> torch.optim.Optimizer:
         """A new one."""
         return self.make(policy.parameters(), lr=self.learning_rate)
 
@@ -195,7 +201,13 @@ class Regression:
         for _ in range(self.inner):
             optimizer.zero_grad()
             aim.descend(policy, aim.target, 1 / len(aim.target))
-            optimizer.step()
+            self.step(policy, optimizer)
+
+    def step(self, policy: Movable, optimizer: torch.optim.Optimizer) -> None:
+        """One, with the gradient that there is."""
+        if self.clip is not None:
+            torch.nn.utils.clip_grad_norm_(policy.parameters(), self.clip)
+        optimizer.step()
 
 
 @dataclass(frozen=True)
@@ -219,7 +231,7 @@ class OneStep:
     def __post_init__(self) -> None:
         require_positive("learning_rate", self.learning_rate)
 
-    def optimizer(self, policy: Policy) -> torch.optim.Optimizer:
+    def optimizer(self, policy: Movable) -> torch.optim.Optimizer:
         """Plain SGD, which has no state."""
         return torch.optim.SGD(policy.parameters(), lr=self.learning_rate)
 

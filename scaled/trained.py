@@ -22,11 +22,16 @@ class Trained:
     ----------
     policy : trained in place
     realisation : how it is moved
+
+    Attributes
+    ----------
+    rate : learning rate from the next `restore` on; None: the optimizer's own
     """
 
     def __init__(self, policy: Movable, realisation: Realisation) -> None:
         self.policy, self.realisation = policy, realisation
-        self.optimizer = realisation.optimizer(policy)
+        self.optimizer: Any = realisation.optimizer(policy)
+        self.rate: float | None = None
 
     def move(self, aim: Aim) -> None:
         """Towards a target, from wherever it stands."""
@@ -47,3 +52,5 @@ class Trained:
         self.policy.load_state_dict(snapshot["policy"])
         if self.optimizer:
             self.optimizer.load_state_dict(deepcopy(snapshot["optimizer"]))  # the optimizer would change its tensors in place
+            for group in self.optimizer.param_groups if self.rate is not None else []:
+                group["lr"] = self.rate

@@ -18,7 +18,7 @@ import conf
 
 CONF = Path(conf.__path__[0])
 GLOBAL = "# @package _global_"
-_LINE = re.compile(r"( *)(?:# ?(.*)|(\w+):(.*))")
+_LINE = re.compile(r"( *)(?:# ?(.*)|- .*()|(\w+):(.*))")
 _DEFAULT = re.compile(r" *# (.*)\n *- (\w+): (\w+)")
 
 
@@ -30,9 +30,17 @@ def groups() -> dict[str, list[str]]:
     return found
 
 
-def defaults(command: str) -> dict[str, tuple[str, str]]:
-    """Default member and comment of each group that a command offers."""
-    text = (CONF / f"{command}.yaml").read_text(encoding="utf-8")
+def inner_groups() -> dict[str, list[str]]:
+    """The same of groups that members of other groups have: `scaled/oracle`."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(CONF.glob("*/*/*.yaml")):
+        found.setdefault(f"{path.parent.parent.name}/{path.parent.name}", []).append(path.stem)
+    return found
+
+
+def defaults(name: str) -> dict[str, tuple[str, str]]:
+    """Default member and comment of each group that a command, named as `run`, or a member, named as `scaled/lm`, offers."""
+    text = _text(name)
     return {group: (member, comment) for comment, group, member in _DEFAULT.findall(text)}
 
 
@@ -72,9 +80,9 @@ def _keys(lines: Iterable[str]) -> Iterator[tuple[str, tuple[str, str]]]:
     parents: list[tuple[int, str]] = []
     comment = ""
     for match in filter(None, map(_LINE.fullmatch, lines)):
-        indent, said, key, value = len(match[1]), match[2], match[3], match[4]
+        indent, said, item, key, value = len(match[1]), match[2], match[3], match[4], match[5]
         if key is None:
-            comment = said
+            comment = said if item is None else ""
             continue
         parents = [(depth, name) for depth, name in parents if depth < indent]
         if value.strip():

@@ -12,6 +12,8 @@ from envs.invalid import Invalid
 from simlab.configuration import resolved
 from simlab.experiment import Experiment, member_name, require_idle
 from simlab.gridded import check_cells
+from simlab.language_pairs import LanguagePairs
+from simlab.language_training import LanguageSelfPlay, LanguageTraining
 from simlab.members import blaming
 from simlab.offline import Offline
 from simlab.pluralistic import Pluralistic
@@ -23,7 +25,10 @@ KINDS: dict[str, type[Offline | Pluralistic | SelfPlay]] = {"tableau": SelfPlay,
 """Kinds of experiment, by what their methods offer."""
 
 TRAINING: dict[str, type[Training]] = {"tableau": SelfPlayTraining, "slope": OfflineTraining}
-"""The same for methods on a model."""
+"""The same for methods on a model whose responses are enumerated."""
+
+LANGUAGE: dict[str, type[LanguageTraining]] = {"tableau": LanguageSelfPlay, "slope": LanguagePairs}
+"""The same for methods on a language model: one that has a dataset."""
 
 
 def checked(config: DictConfig) -> Experiment:
@@ -36,7 +41,7 @@ def checked(config: DictConfig) -> Experiment:
     """
     plain = resolved(config)
     if "scaled" in plain:
-        return _checked(plain, TRAINING)
+        return _checked(plain, LANGUAGE if "dataset" in plain["scaled"] else TRAINING)
     if plain["grid"] is not None:
         return check_cells(plain, lambda cell: _checked(cell, KINDS))
     require_idle(plain, ["cells", "block"], "only a grid has blocks")

@@ -30,8 +30,8 @@ from simlab.refusal import Refused, sentence
 from simlab.request import Request
 
 VERSION_BASE = "1.3"
-EXPERIMENT = "experiment"
-"""The group whose files may set keys of all others."""
+STUDIES = ("experiment", "recipe")
+"""Groups whose files may set keys of all others."""
 
 LEAVES = ("grid",)
 """Keys whose value is a mapping."""
@@ -111,7 +111,8 @@ class _Composer:
             if override.is_sweep_override() and override.is_hydra_override():
                 raise Invalid(*written(override), "one value for all runs")
         _, hydra = self._compose(())
-        self.groups = tuple(name for name in reversed(list(hydra.runtime.choices)) if "/" not in name)
+        top = [name for name in reversed(list(hydra.runtime.choices)) if "/" not in name]
+        self.groups = (*top, *(name for name in catalogue.inner_groups() if name.partition("/")[0] in top))
         self.hydra = [override.input_line or "" for override in parsed if override.is_hydra_override()]
 
     def plan(self) -> Plan:
@@ -161,7 +162,18 @@ class _Composer:
         chosen = [override for override in overrides if override.key_or_group in self.groups]
         for override in chosen:
             self._require_member(override)
-        return tuple(override.input_line or "" for override in chosen)
+        words = {override.key_or_group: override.input_line or "" for override in chosen}
+        self._require_homes(
+            {key: word for key, word in words.items() if "/" in key}, [word for key, word in words.items() if "/" not in key]
+        )
+        return tuple(words.values())
+
+    def _require_homes(self, inner: dict[str, str], outer: Sequence[str]) -> None:
+        """Refuse members of groups that no chosen member has."""
+        there = self._compose(tuple(outer))[1].runtime.choices if inner else {}
+        for group, word in inner.items():
+            home = group.rpartition("/")[0]
+            require(group in there, group, word.partition("=")[2], f"left out: {home}={there.get(home)} has no such group")
 
     def _require_member(self, override: Override) -> None:
         group, value = override.key_or_group, override.value()
@@ -174,10 +186,10 @@ class _Composer:
     @cache  # noqa: B019  (a composer lives as long as its request)
     def _base(self, choices: tuple[str, ...]) -> _Base:
         config, hydra = self._compose(choices)
-        chosen = {group: hydra.runtime.choices[group] for group in self.groups}
-        if chosen.get(EXPERIMENT) is None:
+        chosen = {group: hydra.runtime.choices[group] for group in self.groups if group in hydra.runtime.choices}
+        if all(chosen.get(study) is None for study in STUDIES):
             return _Base(config, hydra, chosen, _keys(config))
-        plain, _ = self._compose(tuple(f"{group}={member}" for group, member in chosen.items() if group != EXPERIMENT))
+        plain, _ = self._compose(tuple(f"{group}={member}" for group, member in chosen.items() if group not in STUDIES))
         base = _Base(config, hydra, chosen, _keys(plain))
         for key in _keys(config):
             self._require_key(key, _raw(config, key), base)
@@ -253,9 +265,18 @@ def _require_installed(choices: Iterable[str]) -> None:
 
 def _require_given(config: DictConfig, choices: dict[str, str | None]) -> None:
     for key in sorted(OmegaConf.missing_keys(config)):
-        group, _, rest = key.partition(".")
-        _, comment = catalogue.comments(f"{group}/{choices.get(group)}").get(rest, ("", ""))
+        _, comment = _explanation(key, choices)
         raise Invalid(key, "???", f"given: {comment.removesuffix('; must be given')}" if comment else "given")
+
+
+def _explanation(key: str, choices: dict[str, str | None]) -> tuple[str, str]:
+    """Default and comment of a key, from the file of the member that it belongs to."""
+    parts = key.split(".")
+    for depth in range(len(parts) - 1, 0, -1):
+        group = "/".join(parts[:depth])
+        if group in choices:
+            return catalogue.comments(f"{group}/{choices[group]}").get(".".join(parts[depth:]), ("", ""))
+    return "", ""
 
 
 def _resolve(config: DictConfig) -> None:

@@ -73,6 +73,11 @@ class Experiment(ABC):
         return
 
     @property
+    def leads(self) -> bool:
+        """Whether this process writes the rows, where there are several."""
+        return True
+
+    @property
     def beta(self) -> float:
         return float(self.config["beta"])
 
@@ -103,13 +108,18 @@ def fit_status(fit: Any) -> str:
 
 def require_idle(config: dict[str, Any], keys: Iterable[str], reason: str) -> None:
     """Refuse values of top-level keys (or members of groups) that would have no effect."""
-    command = catalogue.content("run")
-    members = {group: member for group, (member, _) in catalogue.defaults("run").items()}
+    command, groups = catalogue.content("run"), catalogue.defaults("run")
     for key in keys:
-        if key not in members:
+        if key in groups:
+            require_idle_member(config, "run", key, reason)
+        else:
             require(config[key] == command[key], key, config[key], f"left out: {reason}")
-        elif config[key] != catalogue.content(f"{key}/{members[key]}"):
-            require(False, key, config[key]["_target_"].rpartition(".")[2], f"left out: {reason}")
+
+
+def require_idle_member(config: dict[str, Any], command: str, group: str, reason: str) -> None:
+    """Refuse another member of a group, or other values of it, than the default."""
+    default = catalogue.content(f"{group}/{catalogue.defaults(command)[group][0]}")
+    require(config[group] == default, group, config[group]["_target_"].rpartition(".")[2], f"left out: {reason}")
 
 
 def require_idle_dials(config: dict[str, Any], world: object, kind: str, reason: str) -> None:

@@ -56,10 +56,11 @@ def perform(experiment: Experiment) -> Finished:
         "seconds": f"{time.perf_counter() - began:.3f}",
     }
     run = store.made(place(experiment), columns, metadata)
-    experiment.keep(run)
-    store.write(run)
+    if experiment.leads:
+        experiment.keep(run)
+        store.write(run)
     experiment.discard()
-    return Finished(experiment, store.read(run.path), fresh=True)
+    return Finished(experiment, store.read(run.path) if experiment.leads else run, fresh=True)
 
 
 def place(experiment: Experiment) -> Path:

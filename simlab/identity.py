@@ -25,8 +25,14 @@ NUMERIC = (
 )
 """Packages and modules whose sources decide the numbers."""
 
-IRRELEVANT = ("store", "threads", "checkpoint")
+IRRELEVANT = ("store", "threads", "checkpoint", "dry_run", "processes", "memory", "tracker")
 """Top-level keys that do not."""
+
+FILES = ("path", "model", "dataset", "encoder", "function")
+"""Keys whose values may name files or folders."""
+
+WHOLE = 2**26
+"""Bytes up to which a file is told from another by all of its content; above, by its size, beginning, middle and end."""
 
 
 def identity(config: dict[str, Any], *, measure: Iterable[str], random: bool, numeric: tuple[str, ...] = NUMERIC) -> str:
@@ -60,13 +66,30 @@ def sources(numeric: tuple[str, ...] = NUMERIC) -> str:
 
 
 def _canonical(value: Any, key: str = "") -> Any:
-    """Equal values written alike: 1.0 as 1, and the file at `path` by its content."""
+    """Equal values written alike: 1.0 as 1, and files by their content."""
     if isinstance(value, dict):
         return {name: _canonical(item, name) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_canonical(item) for item in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if key == "path" and isinstance(value, str):
-        return hashlib.sha256(Path(value).read_bytes()).hexdigest()
+    if key in FILES and isinstance(value, str) and (path := Path(value.partition(":")[0])).exists():
+        return _digest(path)
     return value
+
+
+def _digest(path: Path) -> str:
+    """Of a file, or of all files in a folder, by their names in it."""
+    digest = hashlib.sha256()
+    if path.is_dir():
+        for each in sorted(file for file in path.rglob("*") if file.is_file()):
+            digest.update(f"{each.relative_to(path)} {_digest(each)}\n".encode())
+        return digest.hexdigest()
+    size, part = path.stat().st_size, 2**20
+    with path.open("rb") as file:
+        if size <= WHOLE:
+            digest.update(file.read())
+        for place in (0, size // 2, size - part) if size > WHOLE else ():
+            file.seek(place)
+            digest.update(f"{size}".encode() + file.read(part))
+    return digest.hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from simlab import catalogue
 from simlab.request import Request
@@ -34,6 +34,16 @@ EXAMPLES = {
         ("simlab train -m algorithm=egpo,nash_md,rdpo seeds=5", "a sweep; offline learners, too"),
         ("simlab train scaled=table", "a table of logits, which agrees with the compiled kernel to rounding"),
         ("simlab train env=blend env.actions=16 scaled.vocabulary=4 scaled.length=2", "another world of V^L responses"),
+        (
+            "simlab train scaled=lm scaled.model=MODEL scaled.dataset=prompts.jsonl responses=8 scaled/oracle=reward_model "
+            "scaled.oracle.model=REWARD",
+            "a language model, on what it draws",
+        ),
+        ("simlab train scaled=lm algorithm=dpo scaled.model=MODEL scaled.dataset=pairs.jsonl beta=0.1", "on labelled pairs"),
+        (
+            "simlab train recipe=8b_eight_gpus scaled.dataset=prompts.jsonl scaled.oracle.model=JUDGE dry_run=true",
+            "what a full-size run needs",
+        ),
     ],
     "verify": [
         ("simlab verify", "every claim"),
@@ -48,10 +58,12 @@ def manual(request: Request) -> str:
     """The help text of a command, with the keys of the members that the request chooses."""
     groups = catalogue.defaults(request.command)
     chosen = {group: default for group, (default, _) in groups.items()} | _chosen(request, groups)
+    inner = {f"{group}/{name}": each for group, member in chosen.items() for name, each in catalogue.defaults(f"{group}/{member}").items()}
+    chosen |= {group: default for group, (default, _) in inner.items()} | _chosen(request, inner)
     sweeps = request.command in SWEEPING
     parts = [
         f"usage: simlab {request.command}{' [-m]' if sweeps else ''} [KEY=VALUE ...]\n\n{catalogue.purpose(request.command)}",
-        _section("groups, GROUP=MEMBER", [(group, _members(group, groups[group])) for group in groups if group in catalogue.groups()]),
+        _section("groups, GROUP=MEMBER", list(_offered(groups | inner))),
         _section("keys, KEY=VALUE", _explained(request.command)),
         *(_member(group, member) for group, member in chosen.items()),
         _section("claims, claim=ID or a pattern, several with commas", _claims() if request.command == "verify" else []),
@@ -68,15 +80,17 @@ def _chosen(request: Request, groups: Iterable[str]) -> dict[str, str]:
     return {key: value for key, _, value in pairs if key in groups}
 
 
-def _members(group: str, default: tuple[str, str]) -> str:
-    member, comment = default
-    names = [f"{name} (default)" if name == member else name for name in catalogue.groups()[group]]
-    return f"{comment}: {', '.join(names)}"
+def _offered(groups: dict[str, tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    known = catalogue.groups() | catalogue.inner_groups()
+    for group, (member, comment) in groups.items():
+        if group in known:
+            names = [f"{name} (default)" if name == member else name for name in known[group]]
+            yield group, f"{comment}: {', '.join(names)}"
 
 
 def _member(group: str, member: str) -> str:
     name = f"{group}/{member}"
-    prefix = "" if catalogue.sets_all_keys(name) else f"{group}."
+    prefix = "" if catalogue.sets_all_keys(name) else f"{group.replace('/', '.')}."
     return _section(f"keys of {group}={member}. {catalogue.purpose(name).removesuffix('.')}", _explained(name, prefix))
 
 

@@ -23,6 +23,7 @@ from simlab.refusal import FAILED, Refused, explain, wants_traceback
 from simlab.request import Request
 from simlab.store import require_writable
 from simlab.terminal import Screen, screen
+from simlab.torchrun import leads, spoken
 
 _screen: Screen | None = None
 """Shows the runs of the command under way, those that happen in its process as they finish."""
@@ -44,7 +45,7 @@ def run(request: Request) -> int:
     ready = _check(planned)
     _look_around(planned.jobs[0].config.store)
     try:
-        with screen(planned, ready.measures, ready.there) as _screen:
+        with spoken(), screen(planned, ready.measures, ready.there) as _screen:
             launch(request, planned, work, partial(_show_remote, _screen, planned, ready))
             for number in _show_remote(_screen, planned, ready):
                 _screen.failed(number)
@@ -102,6 +103,8 @@ def _check(planned: Plan) -> _Checked:
 
 def _look_around(store: str) -> None:
     """Clear what killed runs have left in a store, and tell of rows that other code has made."""
+    if not leads():
+        return
     clear(store)
     found = strangers(store)
     if found:

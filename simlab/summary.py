@@ -8,9 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from simlab import grid_page, offline_page, pluralistic_page, self_play_page, training_page
+from simlab import grid_page, language_page, offline_page, pluralistic_page, self_play_page, training_page
 from simlab.finished import Finished
 from simlab.gridded import Gridded
+from simlab.language_training import LanguageTraining
 from simlab.offline import Offline
 from simlab.pluralistic import Pluralistic
 from simlab.self_play import SelfPlay
@@ -22,6 +23,7 @@ PAGES: dict[type, ModuleType] = {
     Pluralistic: pluralistic_page,
     Gridded: grid_page,
     Training: training_page,
+    LanguageTraining: language_page,
 }
 """Modules with `heading`, `rows`, `figures` and `remarks` of a finished run, by kind."""
 

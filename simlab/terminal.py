@@ -12,8 +12,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from simlab.configuration import Plan
 from simlab.finished import Finished
+from simlab.progress import listening
 from simlab.summary import summary
 from simlab.sweep_lines import SweepLines
+from simlab.torchrun import leads
 
 WIDTH = 120
 """Columns where the output is no terminal."""
@@ -37,6 +39,10 @@ class Bar(Progress):
         self.awaited.discard(number)
         done = self.runs - self.there - len(self.awaited)
         self.update(self.bar, completed=done, description=self._standing(done))
+
+    def under_way(self, standing: str) -> None:
+        """Show how far a run is."""
+        self.update(self.bar, description=f"{self._standing(self.runs - self.there - len(self.awaited))}: {standing}")
 
     def _standing(self, done: int) -> str:
         there = f", {self.there:,} already there" if self.there else ""
@@ -110,8 +116,9 @@ def screen(plan: Plan, measures: Iterable[str], there: Collection[int]) -> Itera
     console = Console()
     if not console.is_terminal:
         console = Console(width=WIDTH)
-    with Bar(len(plan.jobs), there, Console(stderr=True), shown=sys.stderr.isatty()) as bar:
+    with Bar(len(plan.jobs), there, Console(stderr=True), shown=sys.stderr.isatty() and leads()) as bar:
         shown = Screen(plan, SweepLines(plan, measures), bar, console)
         shown.open()
-        yield shown
+        with listening(bar.under_way):
+            yield shown
         shown.close()

@@ -20,6 +20,7 @@ from envs.equilibrium import regularised_nash
 from envs.feedback import Exact
 from envs.game import Game
 from envs.invalid import require
+from simlab import catalogue
 from simlab.checkpoint import Checkpoint
 from simlab.experiment import Experiment, require_idle_dials
 from simlab.finished import identity_of, place
@@ -187,10 +188,8 @@ class SelfPlayTraining(Training):
     def with_method(self, config: dict[str, Any], games: list[Game]) -> SelfPlayTraining:
         made = replace(self, method=make(config, "algorithm"))
         with blaming(config, "algorithm"):
-            finest = min((loop.tolerance for loop in made._tableau(games[0].actions).loops if _moves(loop)), default=1.0)
-            exact = not hasattr(self.model.realisation, "inner")
-            wanted = f"at least {COARSEST:g} with a model that an optimizer moves, or its inner loop never ends (scaled=table solves it)"
-            require(exact or finest >= COARSEST, "tolerance", finest, wanted)
+            if hasattr(self.model.realisation, "inner"):
+                require_coarse(made._tableau(games[0].actions))
         made._executor(0)
         return made
 
@@ -222,6 +221,13 @@ class SelfPlayTraining(Training):
         return Executor(games, self.method, policy, self.model.realisation, **options, seed=self.root(index, 8))
 
 
+def require_coarse(tableau: Tableau) -> None:
+    """Refuse an inner loop that asks more of a model than an optimizer reaches."""
+    finest = min((loop.tolerance for loop in tableau.loops if _moves(loop)), default=1.0)
+    wanted = f"at least {COARSEST:g} with a model that an optimizer moves, or its inner loop never ends (scaled=table solves it)"
+    require(finest >= COARSEST, "tolerance", finest, wanted)
+
+
 def _moves(loop: Loop) -> bool:
     """Whether a loop ends on a residual and moves a policy, rather than scores."""
     return loop.tolerance > 0 and any(stage.kind != "projection" for stage in loop.stages)
@@ -239,6 +245,8 @@ def _require_numbers(config: dict[str, Any]) -> None:
     for key, least in (("steps", 1), ("prompts", 1), ("seeds", 1), ("seed", 0)):
         require_integer(key, config[key], least)
     responses, threads, every = config["responses"], config["threads"], config["checkpoint"]
+    for key in ("dry_run", "processes", "memory", "tracker"):
+        require(config[key] == catalogue.content("train")[key], key, config[key], "left out: only a run with scaled=lm has it")
     require(every is None or (type(every) is int and every >= 1), "checkpoint", every, "an integer >= 1, or null: none")
     require(responses is None or (type(responses) is int and responses >= 2), "responses", responses, "an integer >= 2, or null: all")
     require(threads is None or (type(threads) is int and threads >= 1), "threads", threads, "an integer >= 1, or null: all")

@@ -27,7 +27,7 @@ def draw(stored: Stored, title: str) -> Path:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axes, (name, label) in zip(figure.subplots(1, 2), PANELS.items(), strict=True):
         for column, words, colour in ((f"table_{name}", "table (compiled kernel)", "0.45"), (name, "model", style(method).color)):
-            steps, low, middle, high = _bands(stored, column)
+            steps, low, middle, high = bands(stored, column)
             axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
             axes.plot(steps, middle, color=colour, label=words, linestyle="--" if column != name else "-")
         axes.set(xlabel="iteration", ylabel=label, yscale="log")
@@ -40,7 +40,7 @@ def draw(stored: Stored, title: str) -> Path:
     return path
 
 
-def _bands(stored: Stored, column: str) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+def bands(stored: Stored, column: str) -> tuple[NDArray, NDArray, NDArray, NDArray]:
     """Iterations; least, median and largest value of each."""
     step, values = stored.column("step"), stored.column(column)
     steps = np.unique(step)

@@ -228,29 +228,37 @@ def test_lists_may_be_lists_tuples_or_omegaconf() -> None:
 
 # What is refused.
 
+NOISE = "a rate in [0, 1/2]"
 RATE = "a rate in [0, 1/2): at 1/2 a label carries nothing"
-BAD_RATES = [0.5, 0.7, 1, -0.1, -1e-9, float("nan"), float("inf"), True, "much", None, [0.1]]
+BAD_RATES = [0.7, 1, -0.1, -1e-9, float("nan"), float("inf"), True, "much", None, [0.1]]
 
 
 @pytest.mark.parametrize("rate", BAD_RATES, ids=str)
 @pytest.mark.parametrize(
-    ("make", "key"),
+    ("make", "key", "allowed"),
     [
-        (SymmetricFlip, "flip"),
-        (MarginFlip, "flip"),
-        (lambda rate: TargetedFlip(rate, [[0, 1]]), "flip"),
-        (lambda rate: AnnotatorFlip([0.1, rate]), "flips"),
-        (lambda rate: Exact(flip=rate), "flip"),
-        (lambda rate: Duels(flip=rate), "flip"),
-        (lambda rate: Exact(assumed_flip=rate), "assumed_flip"),
-        (lambda rate: Duels(assumed_flip=rate), "assumed_flip"),
+        (SymmetricFlip, "flip", NOISE),
+        (MarginFlip, "flip", NOISE),
+        (lambda rate: TargetedFlip(rate, [[0, 1]]), "flip", NOISE),
+        (lambda rate: AnnotatorFlip([0.1, rate]), "flips", NOISE),
+        (lambda rate: Exact(flip=rate), "flip", NOISE),
+        (lambda rate: Duels(flip=rate), "flip", NOISE),
+        (lambda rate: Exact(assumed_flip=rate), "assumed_flip", RATE),
+        (lambda rate: Duels(assumed_flip=rate), "assumed_flip", RATE),
     ],
     ids=["symmetric", "margin", "targeted", "annotators", "exact", "duels", "assumed", "assumed of duels"],
 )
-def test_a_bad_rate_is_refused(make: type, key: str, rate: object) -> None:
+def test_a_bad_rate_is_refused(make: type, key: str, allowed: str, rate: object) -> None:
     with pytest.raises(Invalid) as refusal:
         make(rate)
-    assert str(refusal.value) == f"{key}={rate}: must be {RATE}"
+    assert str(refusal.value) == f"{key}={rate}: must be {allowed}"
+
+
+def test_labels_may_be_pure_noise_where_nobody_corrects_for_it() -> None:
+    np.testing.assert_array_equal(Exact(flip=0.5).labels(THREE), 0.5)
+    for make in (Exact, Duels):
+        with pytest.raises(Invalid, match="assumed_flip=0.5: must be a rate in"):
+            make(flip=0.5, assumed_flip=0.5)
 
 
 PAIRS = "a list of pairs of actions, as [[0,1],[2,3]]"

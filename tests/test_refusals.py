@@ -107,9 +107,10 @@ REFUSED = [
     ("run algorithm=nash_mp algorithm.inner=0", "algorithm.inner=0", "must be an integer >= 1 or null"),
     ("run algorithm=nash_md beta=0", "algorithm.rate=null", "must be given at beta=0"),
     # feedback
-    ("run feedback.flip=0.5", "feedback.flip=0.5", "must be a rate in [0, 1/2)"),
-    ("run feedback.flip=abc", "feedback.flip=abc", "must be a rate in [0, 1/2)"),
-    ("run feedback.flip=[0.1]", "feedback.flip=[0.1]", "must be a rate in [0, 1/2)"),
+    ("run feedback.flip=0.6", "feedback.flip=0.6", "must be a rate in [0, 1/2]"),
+    ("run feedback.assumed_flip=0.5", "feedback.assumed_flip=0.5", "must be a rate in [0, 1/2)"),
+    ("run feedback.flip=abc", "feedback.flip=abc", "must be a rate in [0, 1/2]"),
+    ("run feedback.flip=[0.1]", "feedback.flip=[0.1]", "must be a rate in [0, 1/2]"),
     ("run feedback=duels feedback.assumed_flip=0.7", "feedback.assumed_flip=0.7", "must be a rate in [0, 1/2)"),
     ("run feedback=duels feedback.per_action=0", "feedback.per_action=0", "must be an integer >= 1"),
     (
@@ -117,10 +118,10 @@ REFUSED = [
         "feedback.per_action=2",
         "must be 1 for a method that samples actions itself",
     ),
-    ("run feedback=duels_margin feedback.flip.flip=0.7", "feedback.flip.flip=0.7", "must be a rate in [0, 1/2)"),
+    ("run feedback=duels_margin feedback.flip.flip=0.7", "feedback.flip.flip=0.7", "must be a rate in [0, 1/2]"),
     ("run feedback=duels_margin feedback.flip.sharpness=0", "feedback.flip.sharpness=0", "must be a finite number > 0"),
     ("run feedback=duels_targeted 'feedback.flip.pairs=[[0,9]]'", "feedback.flip.pairs=[0,9]", "must be of actions below K=3"),
-    ("run feedback=duels_annotators feedback.flip.flips=[0.1,0.6]", "feedback.flip.flips=0.6", "must be a rate in [0, 1/2)"),
+    ("run feedback=duels_annotators feedback.flip.flips=[0.1,0.6]", "feedback.flip.flips=0.6", "must be a rate in [0, 1/2]"),
     # starts
     ("run start=given start.policy=[0.5,0.5]", "start.policy=[0.5,0.5]", "must be 3 probabilities"),
     ("run start=far start.spread=-1", "start.spread=-1", "must be a number in [1e-06, 1000]"),

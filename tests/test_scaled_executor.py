@@ -466,8 +466,8 @@ def test_what_does_not_fit_is_refused() -> None:
         Executor(games, EGPO(1.0), Table(start), Solved(), steps=0)
     with pytest.raises(Invalid, match=r"preference\[0,3\].*complementary"):
         replace(games[0], preference=games[0].preference + 0.01 * np.eye(4)[::-1])
-    with pytest.raises(Invalid, match=r"flip=0.5: must be a rate in \[0, 1/2\)"):
-        Executor(games, EGPO(1.0), Table(start), Solved(), steps=1, feedback=Duels(flip=0.5))
+    with pytest.raises(Invalid, match=r"flip=0.6: must be a rate in \[0, 1/2\]"):
+        Executor(games, EGPO(1.0), Table(start), Solved(), steps=1, feedback=Duels(flip=0.6))
     with pytest.raises(Invalid, match="learning_rate=0"):
         Regression(0)
     with pytest.raises(Invalid, match="learning_rate=-1"):

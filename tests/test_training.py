@@ -186,7 +186,7 @@ def test_a_finished_run_is_not_repeated_and_a_sweep_has_a_line_each() -> None:
         (["scaled.heads=3"], "scaled.heads=3: must be a divisor of width=32"),
         (["scaled.dtype=int8"], "scaled.dtype=int8: must be float32 or float64"),
         (["scaled.learning_rate=0"], "scaled.learning_rate=0: must be a finite number > 0"),
-        (["feedback.flip=0.5"], "feedback.flip=0.5: must be a rate in [0, 1/2)"),
+        (["feedback.flip=0.6"], "feedback.flip=0.6: must be a rate in [0, 1/2]"),
         (["algorithm=rdpo", "responses=4"], "responses=4: must be left out: the comparisons are given"),
         (["algorithm=rdpo", "scaled=table"], "scaled=TableModel: must be a model that an optimizer moves"),
         (["algorithm=rdpo", "feedback.assumed_flip=0.1"], "feedback.assumed_flip=0.1: must be left out"),

@@ -1,0 +1,1 @@
+"""Pairwise oracles: who says which of two responses is better."""

@@ -1,0 +1,54 @@
+"""What a language model's run comes to, for the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from simlab.finished import Finished
+from simlab.language_training import LanguageTraining
+from simlab.store import final, first
+from simlab.training_figure import path_of
+from simlab.words import count, median, range_heading, seeds, settings, statuses, value_range
+
+
+def heading(finished: Finished[LanguageTraining]) -> str:
+    """The line above the page."""
+    experiment = finished.experiment
+    return f"{type(experiment.method).__name__} on {experiment.model.model}, {count(experiment.config['steps'], 'iteration')}"
+
+
+def rows(finished: Finished[LanguageTraining]) -> Iterator[tuple[str, RenderableType]]:
+    """Labels and what stands beside them."""
+    experiment, facts = finished.experiment, json.loads(finished.stored.metadata["world"])
+    yield "data", f"{experiment.model.dataset}, {count(facts['rows'], 'row')}; beta={experiment.beta:g}"
+    yield "method", Text(finished.stored.metadata["method"])
+    yield "model", Text(settings(experiment.config, "scaled"))
+    yield "", f"{count(facts['parameters'], 'parameter')}, {facts['trained']:,} of them trained; its start is the reference"
+    yield "learns from", experiment.lesson
+    yield "feedback", Text(settings(experiment.config, "feedback"))
+    yield "seeds", seeds(finished)
+    yield "status", statuses(finished)
+
+
+def figures(finished: Finished[LanguageTraining]) -> Group:
+    """A row for each measure."""
+    start, last = first(finished.stored), final(finished.stored)
+    instances = len(last["seed"])
+    table = Table(box=None, padding=(0, 2), pad_edge=False, header_style="dim")
+    for name in ("", "iteration 0", f"iteration {last['step'].max()}", f"{range_heading(instances)} there"):
+        table.add_column(name, justify="left" if not name else "right", no_wrap=True)
+    for name in finished.experiment.figures:
+        table.add_row(name, median(start[name]), median(last[name]), value_range(last[name]))
+    of = f"medians of {count(instances, 'instance')}; {finished.experiment.meaning}"
+    return Group(Text(of, style="dim"), table)
+
+
+def remarks(finished: Finished[LanguageTraining]) -> Iterator[Text]:
+    """What a reader should know besides."""
+    yield Text(f"{path_of(finished.stored)}", style="green")
+    yield Text(f"{finished.experiment.folder(0)}: metrics.jsonl, model (for from_pretrained)", style="green")
