@@ -56,7 +56,7 @@ class Single:
 
     def check(self, processes: int) -> None:
         """One."""
-        require(processes == 1, "engine", f"single with {processes} processes", "ddp or fsdp")
+        require(processes == 1, "engine", "single", f"ddp or fsdp with {processes} processes")
 
     def wrap(self, model: nn.Module, processes: Processes, compute: torch.dtype) -> Forward:
         """On its device."""
@@ -75,7 +75,7 @@ class DDP:
 
     def check(self, processes: int) -> None:
         """Several."""
-        require(processes > 1, "engine", "ddp with one process", "single, or started by torchrun")
+        require(processes > 1, "engine", "ddp", "single or fsdp with one process")
 
     def wrap(self, model: nn.Module, processes: Processes, compute: torch.dtype) -> Forward:
         """On its device, beside its likes."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import torch
+
 from envs.dials import require_integer, require_number, require_positive
 from envs.invalid import Invalid, require
 from scaled.dataset import read
@@ -173,6 +175,11 @@ class LanguageModel:
 
         model = AutoModelForCausalLM.from_config(self.config, dtype=self.weights.kept_in(PRECISIONS[self.precision]))
         return self._prepared(model, seed)
+
+    def shape(self) -> Any:
+        """The model on the meta device: tensors without data."""
+        with torch.device("meta"), quiet():
+            return self.build(0)
 
     def load(self, processes: Processes, seed: int) -> Network:
         """The model with its weights, at its place.

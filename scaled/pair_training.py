@@ -130,7 +130,8 @@ class PairTraining:
             return (1 - share) * pair_losses(self.plan.loss, margin) + share * pair_losses(self.plan.loss, -margin)
 
         self.trained.optimizer.zero_grad()
-        each = self.policy.accumulate(losses, 1 / len(rows))
+        with np.errstate(invalid="ignore"):  # what is no number is told below
+            each = self.policy.accumulate(losses, 1 / len(rows))
         try:
             require_finite(each, "the loss")
         except NonFinite as failure:

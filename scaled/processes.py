@@ -45,6 +45,11 @@ class Processes:
             atexit.register(dist.destroy_process_group)
         return cls(rank, count, device)
 
+    def use_threads(self, count: int | None) -> None:
+        """Compute with so many threads of the processor; None: as torch does."""
+        if count is not None:
+            torch.set_num_threads(count)
+
     @property
     def leads(self) -> bool:
         """Whether this one writes files."""

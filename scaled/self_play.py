@@ -33,7 +33,7 @@ from scaled.oracles.judge import Judge
 from scaled.policy import normalise
 from scaled.pool import Pool, Pooled
 from scaled.prompts import Prompt, Response
-from scaled.realisation import NonFinite
+from scaled.realisation import NonFinite, require_finite
 from scaled.rollouts.rollout import Question, uniforms
 from scaled.slots import Slots
 from scaled.trained import Snapshot, Trained
@@ -112,7 +112,10 @@ class SelfPlay:
     def _iterate(self, prompts: Sequence[Prompt]) -> dict[str, float]:
         self.trained.rate = self.model.rate(self.iteration, self.steps)
         pool, ratios = self._draw(prompts)
+        for slot, logs in ratios.items():
+            self._require_finite(logs, f"a response's log-probability under {slot}")
         preference = self.network.processes.gather(self.judge.preferences(prompts[self.own], pool.responses))
+        self._require_finite(preference, "the judge's word")
         start = dict.fromkeys(self.plan.tableau.slots, normalise(ratios[POLICY])) | {slot: normalise(logs) for slot, logs in ratios.items()}
         games = [Game(wins.numpy(), logs.numpy(), self.plan.beta) for wins, logs in zip(preference, start[REFERENCE], strict=True)]
         generator = torch.Generator().manual_seed(int(np.random.SeedSequence([self.plan.seed, self.iteration, 12]).generate_state(1)[0]))
@@ -149,6 +152,12 @@ class SelfPlay:
                 found[id(snapshot)] = self.policy.log_probs()
         self.trained.restore(self.weights[POLICY])
         return {slot: found[id(self.weights[slot])] for slot in self.begins_with}
+
+    def _require_finite(self, values: Tensor, what: str) -> None:
+        try:
+            require_finite(values, what)
+        except NonFinite as failure:
+            raise failure.at(f"iteration {self.iteration}, ") from None
 
     def _response(self, tokens: tuple[int, ...]) -> Response:
         text = self.model.tokenizer.decode(tokens, skip_special_tokens=True)

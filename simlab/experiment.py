@@ -73,6 +73,11 @@ class Experiment(ABC):
         return
 
     @property
+    def name(self) -> str:
+        """What its file is called, before what tells it from others of that name."""
+        return "-".join(member_name(self.config, group) for group in ("algorithm", "env"))
+
+    @property
     def leads(self) -> bool:
         """Whether this process writes the rows, where there are several."""
         return True

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 import simlab
 from simlab import store
-from simlab.experiment import Experiment, member_name
+from simlab.experiment import Experiment
 from simlab.identity import identity, sources
 from simlab.interrupt import interruptible
 
@@ -65,8 +65,7 @@ def perform(experiment: Experiment) -> Finished:
 
 def place(experiment: Experiment) -> Path:
     """The file that holds, or will hold, a run's rows."""
-    names = [member_name(experiment.config, group) for group in ("algorithm", "env")]
-    return store.place(experiment.config["store"], "-".join(names), identity_of(experiment))
+    return store.place(experiment.config["store"], experiment.name, identity_of(experiment))
 
 
 def identity_of(experiment: Experiment) -> str:

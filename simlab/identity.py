@@ -73,8 +73,9 @@ def _canonical(value: Any, key: str = "") -> Any:
         return [_canonical(item) for item in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if key in FILES and isinstance(value, str) and (path := Path(value.partition(":")[0])).exists():
-        return _digest(path)
+    if key in FILES and isinstance(value, str):
+        path, colon, name = value.partition(":")
+        return _digest(Path(path)) + colon + name if Path(path).exists() else value
     return value
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from envs.invalid import require
 from simlab import catalogue
-from simlab.experiment import require_idle_member
+from simlab.experiment import member_name, require_idle_member
 from simlab.language_training import LanguageTraining
 from simlab.members import blaming, make
 from simlab.offline import open_values
@@ -34,6 +34,7 @@ class LanguagePairs(LanguageTraining):
             one = np.ndim(self._rates()) == 0
             require(one, "flip", self.feedback.flip, "one rate for all pairs, whose clean preferences are not known")
         with blaming(config, "scaled"):
+            require(self.model.vocabulary is None, "vocabulary", self.model.vocabulary, "null: the pairs are given")
             rows = len(self.model.pairs)
         require(config["prompts"] <= rows, "prompts", config["prompts"], f"at most {rows}, the rows of the dataset")
         rate = float(np.asarray(self._rates()))
@@ -47,6 +48,10 @@ class LanguagePairs(LanguageTraining):
     @property
     def figures(self) -> tuple[str, ...]:
         return SEEN
+
+    @property
+    def name(self) -> str:
+        return f"{member_name(self.config, 'algorithm')}-pairs"
 
     @property
     def lesson(self) -> str:

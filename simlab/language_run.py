@@ -35,6 +35,7 @@ class LanguageRun:
         from scaled.processes import Processes
 
         experiment, processes = self.experiment, Processes.joined()
+        processes.use_threads(experiment.config["threads"])
         network = experiment.model.load(processes, experiment.root(self.index, 7))
         learner = experiment.learner(self.index, network)
         rows = self._resume(learner, network) or [self._row(learner, network, {})]

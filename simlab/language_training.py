@@ -22,7 +22,7 @@ from envs.dials import require_integer, require_positive
 from envs.feedback import Exact
 from envs.game import Game
 from envs.invalid import require
-from simlab.experiment import Experiment, require_idle_member
+from simlab.experiment import Experiment, member_name, require_idle_member
 from simlab.finished import identity_of, place
 from simlab.identity import NUMERIC
 from simlab.language_run import LanguageRun
@@ -74,11 +74,12 @@ class LanguageTraining(Experiment):
         made = cls(config, None, None, feedback, model)
         with blaming(config, "scaled"):
             model.engine.check(config["processes"])
-            require(model.config and model.allowed != [], "model", model.model, "a causal language model")
+            model.config  # noqa: B018  read, or refused
+            model.allowed  # noqa: B018
         made = made.with_method(config)
         if not config["dry_run"]:
             _require_processes(config)
-        # made.require_room()
+            made.require_room()
         return made
 
     @abstractmethod
@@ -113,20 +114,25 @@ class LanguageTraining(Experiment):
         return None
 
     def facts(self) -> dict[str, Any]:
-        return {"parameters": 0, "trained": 0, "rows": len(self.model.examples)}
+        module = self.model.shape()
+        trained = sum(weight.numel() for weight in module.parameters() if weight.requires_grad)
+        return {"parameters": sum(weight.numel() for weight in module.parameters()), "trained": trained, "rows": len(self.model.examples)}
 
     @property
     def need(self) -> Any:
         """What a process needs of its device, see `scaled.memory`."""
         from scaled.memory import estimate
 
-        return estimate(self.model, plan=self.plan(0), processes=self.config["processes"], judge=self.judge)
+        with blaming(self.config, "scaled"):
+            return estimate(self.model, plan=self.plan(0), processes=self.config["processes"], judge=self.judge)
 
     def require_room(self) -> None:
         """Refuse a model that the device cannot hold."""
         from scaled.memory import require_room
 
-        require_room(self.model, plan=self.plan(0), processes=self.config["processes"], judge=self.judge, memory=self.config["memory"])
+        sizes = {"processes": self.config["processes"], "memory": self.config["memory"]}
+        with blaming(self.config, "scaled"):
+            require_room(self.model, plan=self.plan(0), judge=self.judge, **sizes)
 
     def root(self, index: int, part: int) -> int:
         """A seed for a part of seed number `index`: 7 for new weights, 8 for what is drawn in training."""
@@ -190,6 +196,9 @@ class LanguageSelfPlay(LanguageTraining):
 
     def with_method(self, config: dict[str, Any]) -> LanguageSelfPlay:
         require(config["responses"] is not None, "responses", None, "an integer >= 2: how many are drawn for each prompt")
+        with blaming(config, "scaled"):
+            rows = len(self.model.prompts)
+        require(config["prompts"] <= rows, "prompts", config["prompts"], f"at most {rows}, the rows of the dataset")
         made = replace(self, method=make(config, "algorithm"), world=self._world(config))
         with blaming(config, "feedback"):
             pooled = not hasattr(self.feedback.flip, "pairs")
@@ -199,8 +208,6 @@ class LanguageSelfPlay(LanguageTraining):
         from scaled.self_play import check
 
         check(made.plan(0))
-        rows = len(self.model.prompts)
-        require(config["prompts"] <= rows, "prompts", config["prompts"], f"at most {rows}, the rows of the dataset")
         return made
 
     def _world(self, config: dict[str, Any]) -> Any:
@@ -221,6 +228,10 @@ class LanguageSelfPlay(LanguageTraining):
     @property
     def figures(self) -> tuple[str, ...]:
         return (*EXACT, *DRAWN) if self.world else DRAWN
+
+    @property
+    def name(self) -> str:
+        return super().name if self.world else f"{member_name(self.config, 'algorithm')}-{member_name(self.config['scaled'], 'oracle')}"
 
     @property
     def lesson(self) -> str:

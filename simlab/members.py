@@ -24,28 +24,28 @@ def blaming(config: Mapping[str, Any], group: str) -> Iterator[None]:
     """Give errors that a member raises the full key of the value at fault."""
     try:
         yield
+    except Refused:
+        raise
     except Exception as error:
         cause = error.__cause__ if error.__cause__ is not None else error
         if isinstance(cause, Invalid):
-            raise Invalid(_place(config, group, cause.key), cause.value, cause.allowed) from cause
+            raise Invalid(_place(config, group, cause.key, cause.value), cause.value, cause.allowed) from cause
         target = config[group].get("_target_")
         raise Refused(f"{group}: must be what {target} accepts ({type(cause).__name__}: {sentence(cause)})") from cause
 
 
-def _place(config: Mapping[str, Any], group: str, key: str) -> str:
-    found = _find(config[group], key)
-    if found is None and key in config:
+def _place(config: Mapping[str, Any], group: str, key: str, value: object) -> str:
+    """The full key: of the places in a member that bear the name, the one that holds the value, else the outermost."""
+    found = sorted(_places(config[group], key), key=lambda place: (place[1] != value, place[0].count(".")))
+    if not found and key in config:
         return key
-    return f"{group}.{found or key}"
+    return f"{group}.{found[0][0] if found else key}"
 
 
-def _find(node: Mapping[str, Any], key: str) -> str | None:
-    """Where in a node a value of this name stands, keys of keys with dots."""
+def _places(node: Mapping[str, Any], key: str) -> Iterator[tuple[str, Any]]:
+    """Where in a node values of this name stand, keys of keys with dots, and the values."""
     for name, value in node.items():
         if isinstance(value, Mapping):
-            below = _find(value, key)
-            if below is not None:
-                return f"{name}.{below}"
+            yield from ((f"{name}.{below}", held) for below, held in _places(value, key))
         elif name == key:
-            return str(name)
-    return None
+            yield str(name), value

@@ -63,6 +63,6 @@ def _origin(path: Path) -> str | None:
 @cache
 def _current() -> frozenset[str]:
     """The digests of the sources of all kinds of experiments."""
-    from simlab.checked import KINDS, TRAINING
+    from simlab.checked import KINDS, LANGUAGE, TRAINING
 
-    return frozenset(sources(kind.numeric) for kind in (*KINDS.values(), *TRAINING.values()))
+    return frozenset(sources(kind.numeric) for kinds in (KINDS, TRAINING, LANGUAGE) for kind in kinds.values())

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from simlab.checked import checked
 from simlab.configuration import Plan, plan
+from simlab.dry_run import show
 from simlab.finished import perform, place, recall
 from simlab.launch import inspect, launch
 from simlab.leftovers import clear
@@ -23,7 +24,7 @@ from simlab.refusal import FAILED, Refused, explain, wants_traceback
 from simlab.request import Request
 from simlab.store import require_writable
 from simlab.terminal import Screen, screen
-from simlab.torchrun import leads, spoken
+from simlab.torchrun import leads, several, spoken
 
 _screen: Screen | None = None
 """Shows the runs of the command under way, those that happen in its process as they finish."""
@@ -41,6 +42,10 @@ def run(request: Request) -> int:
     planned = plan(request)
     if request.inspect:
         inspect(request)
+        return 0
+    if any(job.config.get("dry_run") is True for job in planned.jobs):
+        with spoken():
+            show(planned)
         return 0
     ready = _check(planned)
     _look_around(planned.jobs[0].config.store)
@@ -69,6 +74,8 @@ def work(config: DictConfig) -> str | None:
         run = f"{' '.join(hydra.overrides.task)}: " if hydra.mode == RunMode.MULTIRUN else ""
         print(f"simlab: {run}{explain(error)}", file=sys.stderr)
         _screen.failed(number)
+        if several():
+            raise SystemExit(FAILED) from None  # the others may wait for this one, and would take its next run's numbers for this one's
     else:
         if _screen:
             _screen.finished(number, finished)

@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
 
+def several() -> bool:
+    """Whether this process is one of several."""
+    return int(os.environ.get("WORLD_SIZE", 1)) > 1
+
+
 def leads() -> bool:
     """Whether this process is the first, or the only one."""
     return int(os.environ.get("RANK", 0)) == 0

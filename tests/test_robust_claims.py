@@ -37,10 +37,16 @@ FOLDER = Path(conf.__file__).parent / "claim"
 CLAIMS = sorted(path.stem for path in FOLDER.glob("robust_*.yaml"))
 RATES = [name for name in CLAIMS if "_growth_" in name or "_limit" in name or name.endswith(("_sign", "_sqrt_d"))]
 PAIRS = standard_pairs()
+MANY_FLIPS = PAIRS[1:2]
+"""Two labels in five are wrong, where a wrong loss shows most."""
 
 
 def load(name: str) -> RobustClaim:
     return instantiate(OmegaConf.load(FOLDER / f"{name}.yaml"))
+
+
+default_fits = pytest.mark.xdist_group("fits of robust DPO")
+"""What looks at the fits of the default dials, which are kept, runs in one process."""
 
 
 def outcome(claim: RobustClaim, testbeds: list[PairTestbed] = PAIRS) -> str:
@@ -144,14 +150,17 @@ def small_wrong_rate(claim: RobustClaim) -> RobustClaim:
 @pytest.mark.parametrize("mutant", LOSSES)
 @pytest.mark.parametrize("name", [*EXACT, *MINIMISERS, "robust_existence_population", "robust_existence_one_pair"])
 def test_wrong_losses_are_rejected(name: str, mutant: str) -> None:
-    claim = small_wrong_rate(load(name))
-    assert outcome(replace(claim, learner=LOSSES[mutant])) == ("holds" if (name, mutant) in BLIND else "violated")
+    wrong = replace(small_wrong_rate(load(name)), learner=LOSSES[mutant])
+    if (name, mutant) in BLIND:
+        assert outcome(wrong) == "holds"
+    else:
+        assert outcome(wrong, MANY_FLIPS) == "violated"
 
 
 @pytest.mark.parametrize("mutant", FACTORS)
 @pytest.mark.parametrize("name", [*EXACT, "robust_existence_population"])
 def test_factors_are_seen_in_values_and_gradients(name: str, mutant: str) -> None:
-    assert outcome(replace(load(name), learner=FACTORS[mutant])) == "violated"
+    assert outcome(replace(load(name), learner=FACTORS[mutant]), MANY_FLIPS) == "violated"
 
 
 @pytest.mark.parametrize("mutant", FACTORS)
@@ -164,7 +173,7 @@ def test_factors_hide_from_minimisers(name: str, mutant: str) -> None:
 @pytest.mark.parametrize("mutant", ESTIMATORS)
 @pytest.mark.parametrize("name", LEARNT)
 def test_wrong_estimators_are_rejected(name: str, mutant: str) -> None:
-    assert outcome(replace(load(name), estimator=ESTIMATORS[mutant])) == "violated"
+    assert outcome(replace(load(name), estimator=ESTIMATORS[mutant]), MANY_FLIPS) == "violated"
 
 
 @pytest.mark.parametrize("mutant", [*LOSSES, *ESTIMATORS])
@@ -193,12 +202,11 @@ def test_short_dials_do(name: str) -> None:
     assert outcome(short(name), PAIRS[:1]) == "holds"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mutant", [*LOSSES, *ESTIMATORS])
-@pytest.mark.parametrize("name", BIASED)
-def test_rates_and_limits_reject_biases(name: str, mutant: str) -> None:
+def test_rates_and_limits_reject_biases(mutant: str) -> None:
+    """All in one test, as they look at the same fits."""
     wrong = {"learner": LOSSES[mutant]} if mutant in LOSSES else {"estimator": ESTIMATORS[mutant]}
-    assert outcome(replace(short(name), **wrong), PAIRS[:1]) == "violated"
+    assert {name: outcome(replace(short(name), **wrong), PAIRS[:1]) for name in BIASED} == dict.fromkeys(BIASED, "violated")
 
 
 def with_middle(world: Pairs, flip: float, factor: float, middle: NDArray) -> NDArray:
@@ -250,14 +258,15 @@ def test_an_uncentred_fisher_matrix_is_rejected(risk: type) -> None:
 
 
 @pytest.mark.slow
+@default_fits
 def test_growth_in_d_rejects_a_wrong_order() -> None:
     """A covariance d times too large where the constants are held against fits; and the slope of the wrong risk."""
     claim = load("robust_reward_gap_growth_d")
-    assert outcome(replace(claim, covariance=lambda world, e: world.d * robust_covariance(world, e))) == "violated"
-    assert outcome(replace(load("robust_gap_growth_d"), exponent=0.5)) == "violated"
+    assert outcome(replace(claim, covariance=lambda world, e: world.d * robust_covariance(world, e)), PAIRS[:1]) == "violated"
+    assert outcome(replace(load("robust_gap_growth_d"), exponent=0.5), PAIRS[:1]) == "violated"
     of_error = replace(load("robust_reward_gap_sqrt_d"), risk=SquaredError())
-    assert outcome(of_error) == "does not apply"  # sqrt(d) is right of the error
-    assert outcome(replace(of_error, sense="tight")) == "holds"
+    assert outcome(of_error, PAIRS[:1]) == "does not apply"  # sqrt(d) is right of the error
+    assert outcome(replace(of_error, sense="tight"), PAIRS[:1]) == "holds"
 
 
 def test_the_gap_is_of_both_signs() -> None:
@@ -272,6 +281,7 @@ class TestRequirements:
     """What the project asks of robust DPO's rates, by the fits of the default dials."""
 
     @pytest.mark.slow
+    @default_fits
     @pytest.mark.parametrize("testbed", PAIRS, ids=lambda testbed: testbed.name)
     def test_slopes(self, testbed: PairTestbed) -> None:
         in_n, in_flips = load("robust_error_growth_n"), load("robust_error_growth_flip")
@@ -280,6 +290,7 @@ class TestRequirements:
         assert abs(in_flips.measured(points) - in_flips.exact(points)) <= 0.03
 
     @pytest.mark.slow
+    @default_fits
     @pytest.mark.parametrize("testbed", PAIRS, ids=lambda testbed: testbed.name)
     def test_the_mean_square_at_five_n_within_four_standard_errors(self, testbed: PairTestbed) -> None:
         world = testbed.world
@@ -338,13 +349,15 @@ class TestExistence:
     @pytest.mark.parametrize("mutant", WRONG)
     def test_wrong_criteria_are_rejected(self, mutant: str) -> None:
         claim = replace(load("robust_existence"), slack=self.WRONG[mutant], worlds=((2, 6, 5), (3, 2, 5)), samples=8)
-        for testbed in PAIRS:
-            assert outcome(claim, [testbed]) == "violated"
+        assert outcome(claim, PAIRS[:1]) == "violated"
 
     @pytest.mark.parametrize("mutant", LOSSES)
     def test_wrong_losses_are_rejected(self, mutant: str) -> None:
         wrong = replace(load("robust_existence"), learner=LOSSES[mutant], worlds=((2, 6, 5), (3, 2, 5)), samples=10)
-        assert outcome(wrong) == ("holds" if ("robust_existence", mutant) in BLIND else "violated")
+        if ("robust_existence", mutant) in BLIND:
+            assert outcome(wrong) == "holds"
+        else:
+            assert outcome(wrong, MANY_FLIPS) == "violated"
 
     def test_the_prediction_of_failure_can_be_refuted(self) -> None:
         verdict = judge(
@@ -380,7 +393,7 @@ class TestCoverage:
         ids=["no coverage", "its root", "half of it"],
     )
     def test_less_coverage_is_not_enough(self, kappa: Callable) -> None:
-        assert outcome(replace(load("robust_coverage"), kappa=kappa)) == "violated"
+        assert outcome(replace(load("robust_coverage"), kappa=kappa), PAIRS[:1]) == "violated"
 
     def test_any_estimate_meets_it(self) -> None:
         """The bound is about policies, not about how they were learnt."""

@@ -33,9 +33,9 @@ from simlab.run import Method
 
 RATE = 1.9
 SETTLES = [EGPO(RATE), NashMP(RATE)]
-CIRCLES = [OnlineMirrorDescent(RATE), NashMD(RATE), SPPO(RATE), DNOPrct(RATE)]
+CIRCLES = [OnlineMirrorDescent(RATE), *(pytest.param(each(RATE), marks=pytest.mark.slow) for each in (NashMD, SPPO, DNOPrct))]
 TRAINED = Regression(learning_rate=1e-3, inner=20, make=partial(torch.optim.Adam, fused=True))
-SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 5))]
+SEEDS = [0, pytest.param(1, marks=pytest.mark.slow)]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -82,16 +82,9 @@ def test_extragradient_methods_settle(method: Method, seed: int) -> None:
     assert run.residuals[-1].max() < 0.1 * run.residuals[0].max()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("method", CIRCLES, ids=lambda method: type(method).__name__)
-def test_the_others_do_not(method: Method, seed: int) -> None:
-    run = course(seed, method)
-    assert of_the_reference(run, run.log_policy[:, -1]) > 0.5
-
-
-def test_mirror_descent_does_not() -> None:
-    run = course(0, OnlineMirrorDescent(RATE))
+def test_the_others_do_not(method: Method) -> None:
+    run = course(0, method)
     assert of_the_reference(run, run.log_policy[:, -1]) > 0.5
 
 
@@ -115,6 +108,6 @@ def tail(seed: int, method: Method) -> float:
 
 @pytest.mark.slow
 def test_from_samples_and_labels_the_average_settles() -> None:
-    shares = [tail(seed, EGPO(RATE)) for seed in range(5)]
+    shares = [tail(seed, EGPO(RATE)) for seed in range(2)]
     assert max(shares) < 0.1
-    assert np.median(shares) < 0.5 * np.median([tail(seed, OnlineMirrorDescent(RATE)) for seed in range(2)])
+    assert max(shares) < 0.5 * tail(0, OnlineMirrorDescent(RATE))

@@ -179,13 +179,14 @@ class TestRewardModel:
         np.testing.assert_allclose(together, each, rtol=1e-5, atol=1e-7)
 
 
-def test_a_conversation_is_scored_as_the_chat_template_writes_it(made: Maker) -> None:
-    path = made("Llama", chat=CHAT + OPENING, framed=True)
+@pytest.mark.parametrize("chat", [CHAT + OPENING, CHAT.removeprefix("{{ bos_token }}") + OPENING])
+def test_a_conversation_is_scored_as_the_chat_template_writes_it(made: Maker, chat: str) -> None:
+    path = made("Llama", chat=chat, framed=True)
     model, tokenizer = alone(path)
     rewards = []
     for text in ANSWERS[0]:
         tokens = tokenizer.apply_chat_template([*TALK, {"role": "assistant", "content": text}], return_dict=False)
-        assert tokens.count(tokenizer.bos_token_id) == 1 and "assistant : " not in tokenizer.decode(tokens[-3:])
+        assert tokens.count(tokenizer.bos_token_id) == chat.count("bos_token") and tokens[-1] == tokenizer.eos_token_id
         rewards.append(logits_alone(model, tokens)[0])
     found = ask(RewardModel(path, batch=3).open(CPU, None), [TALK], ANSWERS[:1])
     np.testing.assert_allclose(found[0], expit(np.subtract.outer(rewards, rewards)), rtol=1e-4, atol=1e-6)
@@ -302,8 +303,9 @@ def test_a_population_is_that_of_people_on_the_features_of_responses(made: Maker
                 np.testing.assert_allclose(found[context], wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_a_conversation_is_read_up_to_the_opening_of_the_answer(made: Maker, tmp_path: Path) -> None:
-    path, texts = made("Llama", head="ForCausalLM", chat=CHAT + OPENING, framed=True), ["a b", "g"]
+@pytest.mark.parametrize("chat", [CHAT + OPENING, CHAT.removeprefix("{{ bos_token }}") + OPENING])
+def test_a_conversation_is_read_up_to_the_opening_of_the_answer(made: Maker, tmp_path: Path, chat: str) -> None:
+    path, texts = made("Llama", head="ForCausalLM", chat=chat, framed=True), ["a b", "g"]
     crowd = write_crowd(tmp_path / "crowd.npz")
     people = People(np.stack([features_alone(path, TALK, text) for text in texts])[None], crowd["prototypes"], crowd["weights"])
     (found,) = ask(Population(tmp_path / "crowd.npz", path).open(CPU, None), [TALK], [texts])
@@ -585,10 +587,15 @@ def test_models_that_cannot_be_read_are_refused_in_silence(made: Maker, tmp_path
 
 
 @pytest.mark.parametrize("name", ["reward_model", "preference_model"])
-def test_weights_are_never_drawn_at_random(made: Maker, name: str, capfd: pytest.CaptureFixture) -> None:
+def test_weights_are_never_drawn_at_random(made: Maker, name: str, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     path = made("Llama", head="ForCausalLM")
+    logged: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = logged.append
+    monkeypatch.setattr(logging.getLogger("transformers"), "handlers", [handler])
     capfd.readouterr()
     line = refusal(lambda: MODELS[name](path).open(CPU, None))
+    assert not logged
     assert line.startswith(f"model={path}: must be a model saved with all its weights") and "score.weight would be drawn at random" in line
     assert capfd.readouterr() == ("", "")
 

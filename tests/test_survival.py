@@ -16,6 +16,7 @@ import sys
 import time
 from contextlib import suppress
 from multiprocessing import get_context
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Thread
@@ -35,9 +36,9 @@ from simlab.self_play import SelfPlay
 from simlab.terminal import screen
 from simlab.training import SelfPlayTraining
 
-SWEEP = ("algorithm=egpo,sppo", "seed=0,1,2", "env=blend", "feedback=duels", "steps=50")
+SWEEP = ("algorithm=egpo,sppo", "seed=0,1", "env=blend", "feedback=duels", "steps=50")
 FEW = ("algorithm=egpo", "seed=0,1,2,3", *SWEEP[2:])
-KILLS = 30
+KILLS = 12
 
 
 @pytest.fixture(autouse=True)
@@ -78,49 +79,73 @@ def collected(folder: Path) -> bytes:
     return rows(Path("table.parquet"))
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of a sweep that nothing stopped."""
+    folder = tmp_path_factory.mktemp("whole") / "store"
+    finish(str(folder))
+    return folder
+
+
 def finish(folder: str, words: tuple[str, ...] = SWEEP) -> None:
     assert simlab("run", "-m", *words, f"store={folder}").status == 0
 
 
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> ForkServerContext:
+    """Processes of a process that has run a sweep, so that kills meet the work and not imports."""
+    folder = tmp_path_factory.mktemp("forks")
+    (folder / "has_run.py").write_text(f"from simlab.cli import main\nmain({['run', '-m', *FEW, f'store={folder}/first']})\n")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["has_run"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{folder}")
+        patch.syspath_prepend(folder)
+        ended(context.Process(target=int))
+    return context
+
+
+def ended(process: BaseProcess) -> BaseProcess:
+    process.start()
+    process.join()
+    return process
+
+
 @pytest.mark.slow
-def test_a_sweep_that_is_killed_thirty_times_comes_to_the_same(here: Path) -> None:
-    finish("warm", FEW)
-    begun = get_context("forkserver")  # from a process that has imported what a command imports, so that kills meet its work
-    begun.set_forkserver_preload(["simlab.simulation", "simlab.self_play", "pandas"])
-
+@pytest.mark.xdist_group("forks")
+def test_a_sweep_that_is_killed_again_and_again_comes_to_the_same(here: Path, forks: ForkServerContext) -> None:
     def sweep(folder: str) -> BaseProcess:
-        process = begun.Process(target=main, args=(["run", "-m", *FEW, f"store={folder}"],))
-        process.start()
-        return process
+        return forks.Process(target=main, args=(["run", "-m", *FEW, f"store={folder}"],))
 
-    sweep("first").join()
+    def written(folder: Path) -> int:
+        return len(list(folder.glob("*.parquet")))
+
     began = time.monotonic()
-    whole = sweep("whole")
-    whole.join()
+    ended(sweep("whole"))
     takes = time.monotonic() - began
     assert len(runs(here / "whole")) == 4
     draw, killed, stores, found = random.Random(1), 0, ["s0"], set()
     while killed < KILLS:
         folder = here / stores[-1]
-        if killed % 10 == 9:  # from the first import on, and while kernels are compiled
-            process = started("run", "-m", *FEW, f"store={folder.name}", cwd=here, NUMBA_CACHE_DIR=str(here / "cold"))
+        if killed % 6 == 5:  # from the first import on, and while kernels are compiled
+            command = started("run", "-m", *FEW, f"store={folder.name}", cwd=here, NUMBA_CACHE_DIR=str(here / "cold"))
             time.sleep(draw.uniform(0.1, 4))
-            kill(process)
+            kill(command)
             killed += 1
             continue
-        process = sweep(folder.name)
-        if killed % 2:  # at any moment, or just as something is written
+        process, wanted = sweep(folder.name), 1 + killed // 2 % 3
+        process.start()
+        if killed % 2 or written(folder) >= wanted:  # at any moment, or just after so many files
             time.sleep(draw.uniform(0, 0.95) * takes)
         else:
-            before = len(files(folder))
-            while process.is_alive() and len(files(folder)) <= before + 1:
+            while process.is_alive() and written(folder) < wanted:
                 time.sleep(0.002)
-            time.sleep(draw.uniform(0, 0.1))
+            time.sleep(draw.uniform(0, 0.05))
         process.kill()
         process.join()
         if process.exitcode == -signal.SIGKILL:
             killed += 1
-            found.add(len(runs(folder)))
+            found.add(written(folder))
         else:
             stores.append(f"s{len(stores)}")
     assert len(found) > 2, f"kills must come at different moments, and came after {found} files"
@@ -132,7 +157,7 @@ def test_a_sweep_that_is_killed_thirty_times_comes_to_the_same(here: Path) -> No
 
 
 SUICIDE = """
-import os, pathlib, signal, sys
+import os, pathlib, signal
 from simlab import store
 from simlab.checked import checked
 from simlab.cli import main
@@ -172,19 +197,19 @@ MOMENTS = {
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("forks")
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_kill_within_the_writing_leaves_whole_files_only(moment: str, here: Path) -> None:
-    finish("whole")
-    code = f"{SUICIDE}\n{MOMENTS[moment]}\nmain(sys.argv[1:])"
-    assert python("-c", code, "run", "-m", *SWEEP, "store=kept", cwd=here).status == -signal.SIGKILL
+def test_a_kill_within_the_writing_leaves_whole_files_only(moment: str, here: Path, forks: ForkServerContext, whole: Path) -> None:
+    code = f"{SUICIDE}\n{MOMENTS[moment]}\nmain({['run', '-m', *SWEEP, 'store=kept']})"
+    assert ended(forks.Process(target=exec, args=(code, {}))).exitcode == -signal.SIGKILL
     written = runs(here / "kept")
     assert len(written) == (3 if moment.startswith("after") else 2)
-    besides = {".sweep"} if moment.startswith("after") else {".sweep", ".egpo-"}
+    besides = {".sweep"} if moment.startswith("after") else {".sweep", ".sppo-"}
     assert {name[:6] for name in set(files(here / "kept")) - set(written)} == besides
     simlab("collect", "kept")
     finish("kept")
-    assert runs(here / "kept") == runs(here / "whole") and written.items() <= runs(here / "whole").items()
-    assert files(here / "kept") == files(here / "whole")
+    assert runs(here / "kept") == runs(whole) and written.items() <= runs(whole).items()
+    assert files(here / "kept") == files(whole)
 
 
 def run(folder: Path) -> store.Stored:
@@ -291,14 +316,13 @@ def test_a_full_disk_costs_only_what_did_not_fit(here: Path) -> None:
 
 
 @pytest.mark.slow
-def test_sweeps_share_a_folder(here: Path) -> None:
-    finish("whole")
+def test_sweeps_share_a_folder(here: Path, whole: Path) -> None:
     more = (*SWEEP[:-1], "steps=50,60")
     assert simlab("run", "-m", *more, "store=more").status == 0
     together = [started("run", "-m", *words, "store=kept", cwd=here) for words in (SWEEP, SWEEP, more, SWEEP[::-1])]
     for process in together:
         assert process.communicate()[1] == "" and process.returncode == 0
-    assert runs(here / "kept") == runs(here / "more") and runs(here / "whole").items() <= runs(here / "more").items()
+    assert runs(here / "kept") == runs(here / "more") and runs(whole).items() <= runs(here / "more").items()
     assert files(here / "kept") == files(here / "more")
 
 

@@ -7,6 +7,7 @@ import math
 import shlex
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,14 @@ from simlab.verification import claims, select
 from theory.claim import Claim, Conditions, Finding, judge
 from theory.instances import standard_subjects
 from theory.pair_statistics import FALSE_ALARM
+
+
+READ = cache(claims)
+
+
+@pytest.fixture(autouse=True)
+def claims_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "claims", READ)
 
 
 def strict(text: str) -> Any:
@@ -88,10 +97,8 @@ class TestWhatItSays:
         assert [dict(entry, seconds=0) for entry in again.values()] == [dict(entry, seconds=0) for entry in first.values()]
         assert read(tmp_path / "again")["command"] == read(tmp_path / "first")["command"]
 
-    def test_a_claim_is_selected_by_its_id(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        known = claims()
-        monkeypatch.setattr(verification, "claims", lambda: known)
-        assert all(list(select([claim.id])) == [name] for name, claim in known.items())
+    def test_a_claim_is_selected_by_its_id(self) -> None:
+        assert all(list(select([claim.id])) == [name] for name, claim in READ().items())
 
     def test_without_store_nothing_is_kept(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
@@ -169,7 +176,7 @@ class TestConditions:
         assert [(each["held"], each["of"]) for each in entries(tmp_path)["CDPO-1"]["conditions"]] == [(3, 3), (0, 3)]
 
     def test_applies_is_defined_once(self) -> None:
-        assert all(type(claim).applies is Claim.applies for claim in claims().values())
+        assert all(type(claim).applies is Claim.applies for claim in READ().values())
 
 
 class TestWhatComesFromTheClaim:
@@ -191,14 +198,15 @@ class TestWhatComesFromTheClaim:
         assert methods(found) == expected
 
     def test_methods_are_those_that_can_be_run(self) -> None:
-        found = {name for claim in claims().values() for name in methods(claim)}
+        found = {name for claim in READ().values() for name in methods(claim)}
         assert found < set(catalogue.groups()["algorithm"])
         assert len(found) > 15
 
     def test_claims_on_chance_state_their_false_alarm(self) -> None:
-        stated = {claim.id: claim.false_alarm for claim in claims().values() if claim.false_alarm}
-        assert stated.keys() >= {claim.id for claim in claims().values() if claim.kind == "distribution"}
-        assert not stated.keys() & {claim.id for claim in claims().values() if claim.kind in ("identity", "monotone", "threshold")}
+        known = READ().values()
+        stated = {claim.id: claim.false_alarm for claim in known if claim.false_alarm}
+        assert stated.keys() >= {claim.id for claim in known if claim.kind == "distribution"}
+        assert not stated.keys() & {claim.id for claim in known if claim.kind in ("identity", "monotone", "threshold")}
         levels = {text.split()[0] for text in stated.values() if text.startswith(tuple("123456789"))}
         assert sorted(map(float, levels)) == pytest.approx([FALSE_ALARM, norm.sf(4)], rel=0.1)
 
@@ -215,6 +223,7 @@ class TestWhatIsKept:
         assert file["seconds"] == pytest.approx(sum(entry["seconds"] for entry in file["claims"]))
 
     def test_the_command_for_all_claims_names_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(verification, "claims", claims)
         monkeypatch.setattr(catalogue, "groups", lambda: {"claim": ["exploitability_identity"], "algorithm": []})
         verify(tmp_path, "claim=GT-2")
         assert read(tmp_path)["command"] == "simlab verify"
