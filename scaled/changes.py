@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from scaled.engine import FSDP
 from scaled.language_model import LanguageModel
-from scaled.need import Need, Passes
+from scaled.need import Known, Need
 from scaled.pair_training import PairPlan
 from scaled.self_play import Plan
 from scaled.weights import Full, LoRA
@@ -32,39 +32,39 @@ def what_would_fit(model: LanguageModel, *, plan: Plan | PairPlan, processes: in
     One setting is changed, as little as will do; where that is not enough, two are, and three such pairs are told at most. None is
     told that was not estimated.
     """
-    need, passes = Need(model, plan, processes, judge), Passes()
-    alone = [found.words for kind in KINDS if (found := _mildest(kind(need), limit, passes))]
+    need, known = Need(model, plan, processes, judge), Known()
+    alone = [found.words for kind in KINDS if (found := _mildest(kind(need), limit, known))]
     if alone:
         return alone
     pairs: list[str] = []
     for kinds in combinations(KINDS, 2):
-        pairs += [found.words for found in [_pair(need, *kinds, limit, passes)] if found and len(pairs) < 3]
+        pairs += [found.words for found in [_pair(need, *kinds, limit, known)] if found and len(pairs) < 3]
         if len(pairs) == 3:
             break
     return pairs
 
 
-def _mildest(changes: Iterator[Change], limit: float, passes: Passes) -> Change | None:
+def _mildest(changes: Iterator[Change], limit: float, known: Known) -> Change | None:
     """The first of changes, each greater than the one before, that fits; the last is tried first."""
     every = list(changes)
-    if not every or not _fits(every[-1], limit, passes):
+    if not every or not _fits(every[-1], limit, known):
         return None
-    return next(change for change in every if _fits(change, limit, passes))
+    return next(change for change in every if _fits(change, limit, known))
 
 
-def _pair(need: Need, one: Kind, other: Kind, limit: float, passes: Passes) -> Change | None:
+def _pair(need: Need, one: Kind, other: Kind, limit: float, known: Known) -> Change | None:
     """The greatest change of one kind with the mildest of another, then the mildest with that."""
     every = list(one(need))
-    second = _mildest(other(every[-1].need), limit, passes) if every else None
+    second = _mildest(other(every[-1].need), limit, known) if every else None
     if second is None:
         return None
     both = (Change(f"{first.words} {more.words}", more.need) for first in every for more in other(first.need) if more.words == second.words)
-    return next(change for change in both if _fits(change, limit, passes))
+    return next(change for change in both if _fits(change, limit, known))
 
 
-def _fits(change: Change, limit: float, passes: Passes) -> bool:
+def _fits(change: Change, limit: float, known: Known) -> bool:
     """What is counted is looked at first, since passes take seconds."""
-    return change.need.counted().fits(limit) and change.need.estimate(passes).fits(limit)
+    return change.need.counted(known).fits(limit) and change.need.estimate(known).fits(limit)
 
 
 def _fewer_drawn(need: Need) -> Iterator[Change]:
@@ -93,6 +93,8 @@ def _shards(need: Need) -> Iterator[Change]:
     sharded, count = need.model.engine.sharded, need.processes
     sharing = need if sharded else replace(need, model=_changed(need.model, engine=FSDP()))
     word = "" if sharded else "scaled/engine=fsdp"
+    if need.share:
+        return  # such a rollout draws in the one process that there is
     if not sharded and count > 1:
         yield Change(word, sharing)
     while (count := 2 * count) <= min(need.plan.prompts, MOST):

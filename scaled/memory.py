@@ -9,7 +9,7 @@ import torch
 from scaled.changes import what_would_fit
 from scaled.estimate import Estimate
 from scaled.language_model import LanguageModel
-from scaled.need import Need, Passes
+from scaled.need import Known, Need
 from scaled.pair_training import PairPlan
 from scaled.self_play import Plan
 from simlab.refusal import Refused
@@ -34,7 +34,7 @@ def estimate(model: LanguageModel, *, plan: Plan | PairPlan, processes: int, jud
     Invalid
         With the key of what cannot be read, or does not fit together.
     """
-    return Need(model, plan, processes, judge).estimate({})
+    return Need(model, plan, processes, judge).estimate(Known())
 
 
 def require_room(model: LanguageModel, *, plan: Plan | PairPlan, processes: int, judge: str | None, memory: float | None) -> None:
@@ -51,9 +51,9 @@ def require_room(model: LanguageModel, *, plan: Plan | PairPlan, processes: int,
     Refused
         With what is needed, what there is, which part takes most, and what would fit.
     """
-    need, passes = Need(model, plan, processes, judge), Passes()
-    on_processor = memory is None and not torch.cuda.is_available()
-    found, limit = need.counted() if on_processor else need.estimate(passes), available(memory)
+    need, on_processor = Need(model, plan, processes, judge), memory is None and not torch.cuda.is_available()
+    found = need.counted(Known()) if on_processor else need.estimate(Known())
+    limit = available(memory) * (1 - need.share)
     if found.fits(limit):
         return
     fitting = what_would_fit(model, plan=plan, processes=processes, judge=judge, limit=limit)

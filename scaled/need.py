@@ -9,7 +9,7 @@ takes; room to spare is for these.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Any
 
@@ -30,8 +30,14 @@ from scaled.self_play import Plan
 from scaled.snapshots import Held, in_self_play, on_pairs
 from scaled.weights import wide
 
-Passes = dict[object, Seen | None]
-"""What was seen already, by what it depends on; None where nothing can be."""
+
+@dataclass(frozen=True)
+class Known:
+    """What was built and seen already, by what it depends on; of passes None where they cannot be looked at."""
+
+    shapes: dict[str, Any] = field(default_factory=dict)
+    judges: dict[str, int] = field(default_factory=dict)
+    passes: dict[object, Seen | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,18 +61,18 @@ class Need:
         wanted = f"a multiple of {self.processes}, the number of processes"
         require(self.plan.prompts % self.processes == 0, "prompts", self.plan.prompts, wanted)
 
-    def estimate(self, passes: Passes) -> Estimate:
-        """With what is seen in passes, which is added to `passes`."""
-        counted, seen = self.counted(), self.seen(passes)
+    def estimate(self, known: Known) -> Estimate:
+        """With what is seen in passes."""
+        counted, seen = self.counted(known), self.seen(known)
         if seen is None:
             return replace(counted, unknown=True)
         drawing, gradient = {"cache": seen.cache, "generation": seen.generation}, {"activations": seen.activations, "logits": seen.logits}
         more = {"drawing": drawing, "gradient": gradient}
         return replace(counted, moments={moment: {**parts, **more.get(moment, {})} for moment, parts in counted.moments.items()})
 
-    def counted(self) -> Estimate:
+    def counted(self, known: Known) -> Estimate:
         """Without what passes make."""
-        module, plan = self.built(), self.plan
+        module, plan = self._shape(known), self.plan
         weights = list(module.parameters())
         trained = [weight for weight in weights if weight.requires_grad]
         own, state = self.local(trained), 2 * self.local(trained)  # Adam: two moments
@@ -76,13 +82,13 @@ class Need:
             "trained weights": own,
             "gradients": own,
             "optimizer": state,
-            "judge": judge_size(self.model.oracle, self.judge) if self.judge else 0,
+            "judge": self._judge(known),
             "buckets": own if isinstance(self.model.engine, DDP) else 0,
         }
         moments = {
             "drawing": {"snapshots": held.drawing, "gathered": self._gathered(module, trained=False)},
             "gradient": {"snapshots": held.moving, "gathered": self._gathered(module, trained=True)},
-            "step": {"snapshots": held.moving, "step": own},  # square roots of all second moments at once
+            "step": {"snapshots": held.moving, "update": own},  # square roots of all second moments at once
             "snapshots": {"snapshots": held.changing},
         }
         if isinstance(plan, PairPlan):
@@ -90,24 +96,48 @@ class Need:
         every = {moment: {**always, **parts} for moment, parts in moments.items()}
         return Estimate(_numel(weights), _numel(trained), slots, kept, self._tokens(), every)
 
-    def seen(self, passes: Passes) -> Seen | None:
+    def seen(self, known: Known) -> Seen | None:
         """What passes make; None where this model cannot be passed through without data."""
-        batch, drawn = self._batch(), self.drawn()
-        cast = self.model.engine.sharded
-        key = (repr(replace(self.model, dataset="", oracle=None, engine=None, batch=1, inner=1)), cast, batch, drawn)  # type: ignore[arg-type]
-        if key not in passes:
+        cast, batch, drawn = self.model.engine.sharded, self._batch(), self.drawn()
+        key = (self._key, self.model.recompute, cast, batch, drawn)
+        if key not in known.passes:
             allowed = None if self.model.vocabulary is None else len(self.model.vocabulary)
             try:
                 with quiet():
-                    passes[key] = Dataless(self.built(), PRECISIONS[self.model.precision], cast, allowed).seen(batch, drawn)
+                    model = Dataless(self._built(), PRECISIONS[self.model.precision], cast, allowed)
+                    known.passes[key] = model.seen(batch, drawn)
             except Exception:  # what a model does with numbers that are not there is its own affair
-                passes[key] = None
-        return passes[key]
+                known.passes[key] = None
+        return known.passes[key]
 
-    def built(self) -> Any:
-        """The model on the meta device."""
-        with torch.device("meta"), quiet():
-            return self.model.build(0)
+    def _built(self) -> Any:
+        """The model without data; peft leaves adapters on the meta device in float32, whatever the precision."""
+        module, trained_in = self.model.shape(), wide(PRECISIONS[self.model.precision])
+        for weight in module.parameters():
+            weight.data = weight.data.to(trained_in if weight.requires_grad else weight.dtype)
+        return module
+
+    @property
+    def _key(self) -> str:
+        """What a model's shape depends on."""
+        return repr((self.model.model, self.model.weights, self.model.precision))
+
+    def _shape(self, known: Known) -> Any:
+        if self._key not in known.shapes:
+            known.shapes[self._key] = self._built()
+        return known.shapes[self._key]
+
+    def _judge(self, known: Known) -> int:
+        if self.judge is None:
+            return 0
+        if self.judge not in known.judges:
+            known.judges[self.judge] = judge_size(self.model.oracle, self.judge)
+        return known.judges[self.judge]
+
+    @property
+    def share(self) -> float:
+        """Of the device's memory, what a rollout takes for itself."""
+        return 0.0 if isinstance(self.plan, PairPlan) else getattr(self.model.rollout, "share", 0.0)
 
     def local(self, weights: Iterable[Tensor]) -> int:
         """Bytes of these weights that a process holds: all, or shards of their first axis, the largest."""

@@ -131,28 +131,28 @@ class Dataless:
         """Of reading prompts, and of drawing the last tokens of the longest responses; and the cache there."""
         self.module.eval()
         with self._watched() as seen, torch.no_grad(), self._autocast():
-            cache = self._draw(rows.number, rows.prompt, None, 0)
+            cache, scores = self._draw(rows.number, rows.prompt, None, 0)
             seen.turn(grown=True)
-            del cache
-            before = rows.prompt + rows.width - 1
-            cache = self._draw(rows.number, before, None, 0)
+            del cache, scores
+            before = max(rows.prompt + rows.width - 2, 1)  # the last token is drawn, and not read
+            cache, scores = self._draw(rows.number, before, None, 0)
             seen.turn()
-            cache = self._draw(rows.number, 1, cache, before)
+            cache, scores = self._draw(rows.number, 1, cache, before)
             seen.turn(grown=True)
             whole = seen.now
             del cache
             rest = seen.now
         return [seen.stretches[0], seen.stretches[2]], whole - rest
 
-    def _draw(self, count: int, new: int, cache: Any, before: int) -> Any:
-        """The cache after a step of `generate` that reads `new` tokens."""
+    def _draw(self, count: int, new: int, cache: Any, before: int) -> tuple[Any, Tensor]:
+        """The cache after a step of `generate` that reads `new` tokens, and the scores, which last until the next."""
         tokens, _, places = _laid_out(count, new)
         there = torch.ones(count, before + new, dtype=torch.long)
         options = {"past_key_values": cache, "use_cache": True, "logits_to_keep": 1}
         found = self.module(input_ids=tokens, attention_mask=there, position_ids=places, **options)
         scores = found.logits[:, -1].to(torch.float32, copy=True)
-        Chosen(torch.zeros(count, 1, dtype=torch.float64), new, self.allowed)(tokens, scores)
-        return found.past_key_values
+        chosen = Chosen(torch.zeros(count, 1, dtype=torch.float64), new, self.allowed)
+        return found.past_key_values, chosen(tokens, scores)
 
     def _autocast(self) -> Any:
         return torch.autocast("cpu", self.precision, enabled=self.precision == torch.bfloat16)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch import Tensor
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
 from scaled.checkpoint import dumps, loads
@@ -41,7 +43,7 @@ def save(folder: Path, snapshots: dict[str, Snapshot], rest: dict[str, Any], net
     numbers = {id(snapshot): number for number, snapshot in enumerate(snapshots.values())}
     different = {numbers[id(snapshot)]: snapshot for snapshot in snapshots.values()}
     tensors = {name: tensor for number, snapshot in different.items() for name, tensor in _tensors(number, snapshot)}
-    with quiet():
+    with quiet(), _plainly():
         dcp.save(tensors, checkpoint_id=temporary, no_dist=not dist.is_initialized())
     if processes.leads:
         slots = {slot: numbers[id(snapshot)] for slot, snapshot in snapshots.items()}
@@ -52,8 +54,19 @@ def save(folder: Path, snapshots: dict[str, Snapshot], rest: dict[str, Any], net
     processes.wait()
 
 
-def load(folder: Path, network: Network) -> tuple[dict[str, Snapshot], dict[str, Any]]:
-    """Snapshots and rest of a checkpoint, whatever number of processes wrote it.
+def load_rest(folder: Path) -> dict[str, Any]:
+    """The rest of a checkpoint, without its weights.
+
+    Raises
+    ------
+    ValueError
+        If it is not whole.
+    """
+    return _told(loads((folder / REST).read_bytes())["rest"], Tensor, Tensor.numpy)
+
+
+def load(folder: Path, network: Network) -> dict[str, Snapshot]:
+    """Snapshots of a checkpoint, whatever number of processes wrote it.
 
     Raises
     ------
@@ -66,12 +79,21 @@ def load(folder: Path, network: Network) -> tuple[dict[str, Snapshot], dict[str,
         shapes = dict(zip(network.weights, weights, strict=True))
         names = dcp.FileSystemReader(folder).read_metadata().state_dict_metadata
         tensors: dict[str, Any] = {name: _like(name, shapes, weights) for name in names}
-        with quiet():
+        with quiet(), _plainly():
             dcp.load(tensors, checkpoint_id=folder, no_dist=not dist.is_initialized())
     except Exception as error:  # torch raises many kinds
         raise ValueError(f"{type(error).__name__}: {' '.join(str(error).split())[:160]}") from None
     snapshots = {number: _snapshot(number, groups, tensors) for number, groups in kept["groups"].items()}
-    return {slot: snapshots[number] for slot, number in kept["slots"].items()}, _told(kept["rest"], Tensor, Tensor.numpy)
+    return {slot: snapshots[number] for slot, number in kept["slots"].items()}
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """Raise the first error of any process as it is; torch wraps it in what is no Exception."""
+    try:
+        yield
+    except CheckpointException as error:
+        raise next(iter(error.failures.values()))[0] from None
 
 
 def _told(value: Any, kind: type, told: Callable[[Any], Any]) -> Any:

@@ -49,7 +49,7 @@ def _show(console: Console, experiment: Any, need: Any) -> None:
         ("iteration", f"{need.tokens:,} tokens at most ({experiment.lesson})"),
         (
             "memory",
-            f"GiB{spread}, by moment; libraries' own and fragments come on top" + ("; passes not looked at" if need.unknown else ""),
+            f"GiB{spread}, by moment; libraries' own and fragments come on top{left_out}",
         ),
     ]
     for name, text in lines:

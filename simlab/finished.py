@@ -37,9 +37,12 @@ class Finished(Generic[Kind]):
 
 
 def recall(experiment: Experiment) -> Finished | None:
-    """A run that the store holds."""
+    """A run that the store holds; what served until its rows were stored goes, if whoever stored them was killed before it went."""
     stored = store.find(place(experiment), identity_of(experiment))
-    return Finished(experiment, stored, fresh=False) if stored else None
+    if not stored:
+        return None
+    experiment.discard()
+    return Finished(experiment, stored, fresh=False)
 
 
 def perform(experiment: Experiment) -> Finished:

@@ -31,8 +31,9 @@ class LanguagePairs(LanguageTraining):
         with blaming(config, "feedback"):
             assumed = self.feedback.assumed_flip
             require(assumed == 0, "assumed_flip", assumed, "left out: an offline learner is told by its own keys what to assume")
-            one = np.ndim(self._rates()) == 0
-            require(one, "flip", self.feedback.flip, "one rate for all pairs, whose clean preferences are not known")
+            require(self.feedback.per_action <= 1, "per_action", self.feedback.per_action, "1: a pair has one label")
+        kind = type(self.feedback.flip).__name__
+        require(np.ndim(self._rates()) == 0, "feedback.flip", kind, "one rate for all pairs, whose clean preferences are not known")
         with blaming(config, "scaled"):
             require(self.model.vocabulary is None, "vocabulary", self.model.vocabulary, "null: the pairs are given")
             rows = len(self.model.pairs)

@@ -51,9 +51,9 @@ class LanguageRun:
         return rows
 
     def clear(self) -> None:
-        """Take away the checkpoints."""
+        """Take away the checkpoints, half-written ones too."""
         if self.experiment.leads:
-            for path in self._checkpoints():
+            for path in self.folder.glob(f"*{NAME}*"):
                 shutil.rmtree(path)
 
     def _step(self, learner: Any, network: Any) -> dict[str, Any]:
@@ -87,19 +87,19 @@ class LanguageRun:
 
     def _resume(self, learner: Any, network: Any) -> list[dict[str, Any]]:
         """Take over the last checkpoint; returns its rows, none where there is no checkpoint."""
-        from scaled.saved import load
+        from scaled.saved import load, load_rest
 
         found = self._checkpoints()
         if not found:
             return []
         path = found[-1]
         try:
-            weights, rest = load(path, network)
-            whose = rest["identity"]
+            rest = load_rest(path)
+            if rest["identity"] != self.experiment.identity:
+                raise Refused(f"{path}: must be a checkpoint of this run, and is one of another; without the folder the run begins anew")
+            weights = load(path, network)
         except (ValueError, KeyError, OSError) as error:
             raise Refused(f"{path}: must be a whole checkpoint ({error}); without the folder the run begins anew") from None
-        if whose != self.experiment.identity:
-            raise Refused(f"{path}: must be a checkpoint of this run, and is one of another; without the folder the run begins anew")
         learner.resume(weights, rest["iteration"], rest["rows"][-1])
         return rest["rows"]
 

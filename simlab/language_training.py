@@ -201,8 +201,8 @@ class LanguageSelfPlay(LanguageTraining):
         require(config["prompts"] <= rows, "prompts", config["prompts"], f"at most {rows}, the rows of the dataset")
         made = replace(self, method=make(config, "algorithm"), world=self._world(config))
         with blaming(config, "feedback"):
-            pooled = not hasattr(self.feedback.flip, "pairs")
-            require(pooled, "flip", self.feedback.flip, "a rate that any two responses can have, where they are drawn")
+            pairs = [list(pair) for pair in getattr(self.feedback.flip, "pairs", ())]
+            require(not pairs, "pairs", pairs, "left out, with another feedback: responses that are drawn have no numbers")
         with blaming(config, "algorithm"):
             require_coarse(made.tableau)
         from scaled.self_play import check

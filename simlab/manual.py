@@ -34,16 +34,9 @@ EXAMPLES = {
         ("simlab train -m algorithm=egpo,nash_md,rdpo seeds=5", "a sweep; offline learners, too"),
         ("simlab train scaled=table", "a table of logits, which agrees with the compiled kernel to rounding"),
         ("simlab train env=blend env.actions=16 scaled.vocabulary=4 scaled.length=2", "another world of V^L responses"),
-        (
-            "simlab train scaled=lm scaled.model=MODEL scaled.dataset=prompts.jsonl responses=8 scaled/oracle=reward_model "
-            "scaled.oracle.model=REWARD",
-            "a language model, on what it draws",
-        ),
-        ("simlab train scaled=lm algorithm=dpo scaled.model=MODEL scaled.dataset=pairs.jsonl beta=0.1", "on labelled pairs"),
-        (
-            "simlab train recipe=8b_eight_gpus scaled.dataset=prompts.jsonl scaled.oracle.model=JUDGE dry_run=true",
-            "what a full-size run needs",
-        ),
+        ("simlab train scaled=lm scaled/oracle=reward_model --help", "a language model, on what it draws: its keys"),
+        ("simlab train scaled=lm algorithm=dpo scaled.model=M scaled.dataset=D", "on labelled pairs"),
+        ("simlab train recipe=8b_eight_gpus --help", "a full-size run; dry_run=true prints what it needs"),
     ],
     "verify": [
         ("simlab verify", "every claim"),

@@ -14,7 +14,7 @@ from language import PAIRS, folder, lines
 
 from simlab.checked import checked
 from simlab.configuration import plan
-from simlab.finished import perform
+from simlab.finished import perform, recall
 from simlab.language_training import LanguageTraining
 from simlab.request import parse
 from simlab.store import read
@@ -24,8 +24,8 @@ def longer(prompts, first, second):
     return [0.5 + 0.4 * (len(one) - len(other)) / (len(one) + len(other) + 1) for one, other in zip(first, second)]
 """
 SELF_PLAY = ["scaled/oracle=function", "scaled.oracle.function=judge.py:longer", "responses=3", "scaled.length=6"]
-DUELS = ["feedback=duels", "feedback.flip=0.1", "feedback.per_action=4"]
-SMALL = ["prompts=2", "steps=4", "checkpoint=1", "threads=1", "scaled.inner=2", "scaled.learning_rate=0.003", "scaled.precision=float64"]
+DUELS = ["feedback=duels", "feedback.flip=0.1"]
+SMALL = ["prompts=2", "steps=3", "checkpoint=1", "threads=1", "scaled.inner=2", "scaled.learning_rate=0.003", "scaled.precision=float64"]
 """With steps that are large, so that a wrong one is seen."""
 
 
@@ -38,7 +38,8 @@ def laid(where: Path) -> None:
 
 def words(*more: str) -> list[str]:
     """Of a run on these files."""
-    return ["scaled=lm", "scaled.model=model", "scaled.dataset=pairs.jsonl", *SMALL, *more]
+    given = ["scaled=lm", "scaled.model=model", "scaled.dataset=pairs.jsonl", *SMALL, *more]
+    return list({word.partition("=")[0]: word for word in given}.values())
 
 
 def experiment(*more: str) -> LanguageTraining:
@@ -50,8 +51,10 @@ def experiment(*more: str) -> LanguageTraining:
 
 
 def run(what: LanguageTraining, store: str) -> None:
-    """Perform it, with another store."""
-    perform(replace(what, config=what.config | {"store": store}))
+    """As the command does it, with another store."""
+    placed = replace(what, config=what.config | {"store": store})
+    if not recall(placed):
+        perform(placed)
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def in_one_process(name: str) -> Any:
     return pytest.param(name, marks=pytest.mark.xdist_group("fits of robust DPO") if name.startswith("robust_") else ())
 
 
-@pytest.mark.parametrize("name", map(in_one_process, CLAIMS))
+@pytest.mark.parametrize("name", [in_one_process(name) for name in CLAIMS])
 def test_comes_out_as_predicted(name: str, subjects: list) -> None:
     verdict = judge(load(name), subjects)
     assert verdict.instances > 0

@@ -457,7 +457,7 @@ class TestRealRuns:
     @pytest.mark.slow
     def test_learners_of_pairs(self, tmp_path: Path) -> None:
         """Robust DPO's error falls as its theory says, and it beats DPO, whose bias stays, once there is enough."""
-        frame = sweep(tmp_path, "algorithm=dpo,rdpo", "env=pairs", "env.flip=0.2,0.3", "env.n=300,3000,30000", "seeds=30")
+        frame = sweep(tmp_path, "algorithm=dpo,rdpo", "env=pairs", "grid={env.flip:[0.2,0.3],env.n:[300,3000,30000]}", "seeds=30")
         data = winners.draw(frame, "estimation_error", x="env.n", y="env.flip").data.set_index(["env.n", "env.flip"])
         assert set(data["outcome"][30_000]) == set(data["outcome"][3000]) == {"rdpo"}
         crossings = crossover.draw(frame).data.query("kind == 'crossing'").set_index("env.flip")
@@ -477,7 +477,7 @@ class TestRealRuns:
 
     @pytest.mark.slow
     def test_self_play(self, tmp_path: Path) -> None:
-        words = ["algorithm=egpo,nash_md", "env=blend", "env.intransitivity=0,1", "feedback=duels", "feedback.flip=0,0.3"]
+        words = ["algorithm=egpo,nash_md", "env=blend", "feedback=duels", "grid={env.intransitivity:[0,1],feedback.flip:[0,0.3]}"]
         frame = sweep(tmp_path, *words, "seeds=12", "steps=200")
         data = heat.draw(frame).data
         for row in data.itertuples():

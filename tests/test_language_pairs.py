@@ -12,7 +12,7 @@ import pytest
 import torch
 from command import simlab
 from hydra.utils import get_class
-from language import PAIRS, QUESTIONS, WORDS, dataset, folder, language_model, lines, metrics, network, plainly, train, trained
+from language import PAIRS, WORDS, dataset, folder, language_model, lines, metrics, network, plainly, train, trained
 from omegaconf import OmegaConf
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -290,3 +290,92 @@ def poisoned(module: Any, inputs: tuple[Tensor], embedded: Tensor) -> Tensor:
 def test_plans_that_are_refused(changes: dict[str, Any], expected: str) -> None:
     with pytest.raises(Invalid, match=expected):
         begin(DPO(), **changes)
+
+
+# Runs of the command.
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+SIZES = {"prompts": 3, "steps": 3, "beta": BETA, "scaled.inner": 2, "scaled.learning_rate": 0.01, "scaled.precision": "float64"}
+WORDS_OF_A_RUN = [f"scaled.dataset={dataset('pairs')}", *(f"{key}={value}" for key, value in SIZES.items())]
+
+
+@pytest.mark.parametrize("weights", ["lora", "full"])
+def test_a_run_leaves_its_rows_its_metrics_and_a_model_that_transformers_loads(weights: str, here: Path) -> None:
+    path = train("algorithm=dpo", *WORDS_OF_A_RUN, f"scaled/weights={weights}", "scaled.inner=20", "tracker=tensorboard")
+    frame, told = read(path).frame, metrics(path)
+    assert set(frame) == {"seed", "step", "queries", "gradients", "status", "loss", "margin", "accuracy", "length"}
+    assert frame.gradients.tolist() == [0, 20, 40, 60] and (frame["queries"] == 0).all() and len(told) == 4
+    for name in ("loss", "margin", "accuracy", "length"):
+        np.testing.assert_array_equal(frame[name], [row.get(name, np.nan) for row in told])
+    assert path.with_suffix(".png").exists() and list(path.with_suffix("").rglob("events.out.tfevents.*"))
+    known = language_model(model=folder(width=16, layers=1), dataset=dataset("pairs"))
+    with torch.no_grad():
+        ratios = log_ratios(trained(path), known.pairs, log_ratios(network(known).model, known.pairs))
+    assert (ratios[:, 0] > ratios[:, 1]).all(), "all labels are learnt, by the model that was left"
+    assert frame.accuracy.iloc[-1] == 1 and frame.loss.iloc[-1] < 0.3 * np.log(2)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_runs_with_what_the_feedback_says(name: str, here: Path) -> None:
+    """A null is filled in by the run: the feedback's rate of wrong labels, tau = beta/4."""
+    path = train(f"algorithm={name}", *WORDS_OF_A_RUN, "feedback.flip=0.2", "steps=1", "scaled.inner=1")
+    robust = {"cdpo": ConservativeDPO(0.2), "rdpo": RobustDPO(0.2), "robust_ipo": RobustIPO(BETA / 4, 0.2)}
+    loss = ({"dpo": DPO(), "ipo": IPO(BETA / 4)} | robust)[name]
+    stored = read(path)
+    assert stored.metadata["method"] == str(loss)
+    assert stored.frame.loss.iloc[-1] == pytest.approx(float(loss.value(0.0)), rel=1e-9), "the policy is the reference at first"
+
+
+def test_labels_that_are_drawn_depend_on_the_seed(here: Path) -> None:
+    words = [*WORDS_OF_A_RUN, "algorithm=dpo", "feedback=duels", "feedback.flip=0.4", "prompts=6", "scaled.weights.rank=2"]
+    frames = [read(train(*words, f"seed={seed}", f"store=at{number}")).frame for number, seed in enumerate((0, 0, 1))]
+    assert frames[0].equals(frames[1]) and not frames[0].equals(frames[2])
+
+
+def test_a_finished_run_is_not_repeated(here: Path) -> None:
+    path = train(*WORDS_OF_A_RUN, "algorithm=ipo")
+    words = [f"scaled.model={folder(width=16, layers=1)}", *WORDS_OF_A_RUN, "algorithm=ipo"]
+    outcome = simlab("train", "scaled=lm", *words)
+    assert outcome.status == 0 and "already there" in outcome.out and not outcome.err
+    assert list(here.rglob("*.parquet")) == [here / path]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["responses=4"], "responses=4: must be left out: the pairs are given"),
+        (["scaled/oracle=function", "scaled.oracle.function=a:b"], "scaled/oracle=Function: must be left out: the pairs are given"),
+        (["env=cyclic"], "env=Cyclic: must be left out: the pairs are given"),
+        (["prompts=7"], "prompts=7: must be at most 6, the rows of the dataset"),
+        (["scaled.vocabulary=[a,b]"], "scaled.vocabulary=[a,b]: must be null: the pairs are given"),
+        (["feedback.assumed_flip=0.1"], "feedback.assumed_flip=0.1: must be left out: an offline learner is told by its own keys"),
+        (["feedback=duels_margin"], "feedback.flip=MarginFlip: must be one rate for all pairs"),
+        (["feedback=duels_targeted", "feedback.flip.pairs=[[0,1]]"], "feedback.flip=TargetedFlip: must be one rate"),
+        (["feedback=duels", "feedback.per_action=2"], "feedback.per_action=2: must be 1"),
+        ([f"scaled.dataset={dataset()}"], f"scaled.dataset={dataset()}: must be with columns chosen and rejected"),
+        (["processes=2", "scaled/engine=fsdp"], "prompts=3: must be a multiple of 2, the number of processes"),
+        (["tracker=none"], "tracker=none: must be one of tensorboard, wandb, mlflow, or null"),
+        (["algorithm.flip=0.7"], "algorithm.flip=0.7: must be a rate in [0, 1/2)"),
+    ],
+)
+def test_refusals(words: list[str], expected: str, here: Path) -> None:
+    given = [f"scaled.model={folder(width=16, layers=1)}", "algorithm=rdpo", *WORDS_OF_A_RUN]
+    outcome = simlab("train", "scaled=lm", *given, *words)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"simlab: {expected}") and outcome.err.count("\n") == 1, outcome.err
+    assert not list(here.iterdir())
+
+
+def test_an_answer_beyond_the_context_is_refused_with_its_line(here: Path) -> None:
+    data = lines(here / "long.jsonl", [*PAIRS, {"prompt": "p0", "chosen": "a " * 63, "rejected": "b"}])
+    words = [f"scaled.model={folder(width=16, layers=1)}", *WORDS_OF_A_RUN, f"scaled.dataset={data}"]
+    outcome = simlab("train", "scaled=lm", "algorithm=dpo", *words)
+    expected = "line 7, chosen: 65 tokens: must be at most 64 tokens, prompt and answer together"
+    assert outcome.status == 2 and expected in outcome.err and outcome.err.count("\n") == 1

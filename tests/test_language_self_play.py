@@ -643,17 +643,18 @@ def shorter(prompts, first, second):
 """
 
 
+@pytest.mark.slow
 def test_a_judge_of_texts_is_listened_to(here: Path) -> None:
     """All tokens, up to an end: who likes shorter answers gets them."""
     (here / "judge.py").write_text(SHORTER)
-    words = ["scaled/oracle=function", "scaled.oracle.function=judge.py:shorter", "scaled.length=8", "responses=16", "scaled.batch=4"]
-    more = ["scaled.inner=5", "steps=12", "beta=0.01", "scaled.recompute=false"]
+    words = ["scaled/oracle=function", "scaled.oracle.function=judge.py:shorter", "scaled.length=6", "responses=16", "beta=0.01"]
+    more = ["scaled/weights=full", "scaled.inner=10", "steps=10", "scaled.batch=4", "scaled.recompute=false"]
     path = train(*QUICK, *words, *more)
     frame, told = read(path).frame, metrics(path)
-    assert set(frame) == {"seed", "step", "queries", "gradients", "status"} | DRAWN and len(frame) == len(told) == 13
+    assert set(frame) == {"seed", "step", "queries", "gradients", "status"} | DRAWN and len(frame) == len(told) == 11
     lengths = frame.length.to_numpy()
-    assert lengths[1] > 6 and lengths[-3:].mean() < 0.6 * lengths[1]
-    assert frame.win_over_reference.iloc[-1] > 0.6 and frame.kl_to_reference.iloc[-1] > 0.1
+    assert lengths[1] > 5 and lengths[-2:].mean() < 0.7 * lengths[1]
+    assert frame.win_over_reference.iloc[-1] > 0.6 and frame.kl_to_reference.iloc[-1] > 0.5
     assert "function" in path.name
 
 
@@ -680,12 +681,12 @@ def test_a_model_whose_makers_generate_in_their_own_way_is_trained_and_left_as_t
         (["responses=1"], "responses=1: must be an integer >= 2"),
         (["scaled.length=64"], "scaled.length=64: must be below 64, the model's context"),
         (["prompts=5"], "prompts=5: must be at most 4, the rows of the dataset"),
-        (["processes=2"], "engine=single: must be ddp or fsdp with 2 processes"),
+        (["processes=2"], "scaled.engine=single: must be ddp or fsdp with 2 processes"),
         (["processes=2", "scaled/engine=ddp"], "processes=2: must be 1, as many as were started (torchrun)"),
         (["processes=3", "scaled/engine=ddp"], "prompts=4: must be a multiple of 3, the number of processes"),
         (["scaled/engine=ddp"], "scaled.engine=ddp: must be single or fsdp with one process"),
         (["tracker=paper"], "tracker=paper: must be one of tensorboard, wandb, mlflow, or null"),
-        (["feedback=duels_targeted", "feedback.flip.pairs=[[0,1]]"], "feedback.flip=flip=0.1, pairs=[[0,1]]: must be a rate that any two"),
+        (["feedback=duels_targeted", "feedback.flip.pairs=[[0,1]]"], "feedback.flip.pairs=[[0,1]]: must be left out"),
         (["algorithm=comal"], "algorithm.tolerance=1e-12: must be at least 0.001"),
         (["algorithm=pal"], "algorithm=pal: must be a method that can be trained"),
         (["beta=0"], "beta=0: must be a finite number > 0"),
@@ -698,6 +699,7 @@ def test_a_model_whose_makers_generate_in_their_own_way_is_trained_and_left_as_t
         (["scaled.recompute=1"], "scaled.recompute=1: must be true or false"),
         (["scaled.learning_rate=0"], "scaled.learning_rate=0: must be a finite number > 0"),
         (["scaled.weights.rank=0"], "scaled.weights.rank=0: must be an integer >= 1"),
+        (["scaled.weights.targets=[nothing]"], "scaled.weights.targets=[nothing]: must be names of layers of the model"),
         (["scaled.rollout.batch=0"], "scaled.rollout.batch=0: must be an integer >= 1"),
         (["scaled/oracle=function", "scaled.oracle.function=judge.py"], "scaled.oracle.function=judge.py: must be written"),
         (["scaled/oracle=function", "scaled.oracle.function=a:b"], "env=Sequence: must be left out: the oracle knows no games"),

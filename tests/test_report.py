@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 from simlab.report.ratios import LEFT, WIDTH, axis, picture
 from simlab.statistics import holm
 
+pytestmark = pytest.mark.xdist_group("report")  # of one store and in one browser
+
 HOSTILE = '</script><script>document.title = "taken"</script><img src="https://example.com/x.png" onerror="alert(1)">'
 
 

@@ -38,7 +38,7 @@ from simlab.training import SelfPlayTraining
 
 SWEEP = ("algorithm=egpo,sppo", "seed=0,1", "env=blend", "feedback=duels", "steps=50")
 FEW = ("algorithm=egpo", "seed=0,1,2,3", *SWEEP[2:])
-KILLS = 12
+STORES = ("one", "two", "three", "four")
 
 
 @pytest.fixture(autouse=True)
@@ -114,46 +114,37 @@ def ended(process: BaseProcess) -> BaseProcess:
 @pytest.mark.slow
 @pytest.mark.xdist_group("forks")
 def test_a_sweep_that_is_killed_again_and_again_comes_to_the_same(here: Path, forks: ForkServerContext) -> None:
-    def sweep(folder: str) -> BaseProcess:
+    def sweep(folder: Path) -> BaseProcess:
         return forks.Process(target=main, args=(["run", "-m", *FEW, f"store={folder}"],))
 
     def written(folder: Path) -> int:
         return len(list(folder.glob("*.parquet")))
 
     began = time.monotonic()
-    ended(sweep("whole"))
-    takes = time.monotonic() - began
-    assert len(runs(here / "whole")) == 4
-    draw, killed, stores, found = random.Random(1), 0, ["s0"], set()
-    while killed < KILLS:
-        folder = here / stores[-1]
-        if killed % 6 == 5:  # from the first import on, and while kernels are compiled
-            command = started("run", "-m", *FEW, f"store={folder.name}", cwd=here, NUMBA_CACHE_DIR=str(here / "cold"))
-            time.sleep(draw.uniform(0.1, 4))
-            kill(command)
-            killed += 1
-            continue
-        process, wanted = sweep(folder.name), 1 + killed // 2 % 3
-        process.start()
-        if killed % 2 or written(folder) >= wanted:  # at any moment, or just after so many files
-            time.sleep(draw.uniform(0, 0.95) * takes)
-        else:
-            while process.is_alive() and written(folder) < wanted:
+    ended(sweep(here / "whole"))
+    takes, draw, found = time.monotonic() - began, random.Random(1), set()
+    assert written(here / "whole") == 4
+    for folder, wanted in zip(STORES, (1, 2, 3, 2), strict=True):
+        for least in (wanted, 0, 0):  # just after so many files, and at any moment
+            process = sweep(here / folder)
+            process.start()
+            while process.is_alive() and written(here / folder) < least:
                 time.sleep(0.002)
-            time.sleep(draw.uniform(0, 0.05))
-        process.kill()
-        process.join()
-        if process.exitcode == -signal.SIGKILL:
-            killed += 1
-            found.add(written(folder))
-        else:
-            stores.append(f"s{len(stores)}")
+            time.sleep(draw.uniform(0, 0.05 if least else 0.95 * takes))
+            process.kill()
+            process.join()
+            if process.exitcode == -signal.SIGKILL:
+                found.add(written(here / folder))
+    for folder in STORES[:2]:  # from the first import on, and while kernels are compiled
+        command = started("run", "-m", *FEW, f"store={folder}", cwd=here, NUMBA_CACHE_DIR=str(here / "cold"))
+        time.sleep(draw.uniform(0.1, 4))
+        kill(command)
     assert len(found) > 2, f"kills must come at different moments, and came after {found} files"
-    for name in stores:
-        finish(name, FEW)
-        assert files(here / name) == files(here / "whole")
-        assert runs(here / name) == runs(here / "whole")
-        assert collected(here / name) == collected(here / "whole")
+    for folder in STORES:
+        finish(folder, FEW)
+        assert files(here / folder) == files(here / "whole")
+        assert runs(here / folder) == runs(here / "whole")
+        assert collected(here / folder) == collected(here / "whole")
 
 
 SUICIDE = """

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from command import ROOT, Outcome, environ, simlab
-from hydra.utils import get_class
+from hydra.utils import get_class, get_object
 from omegaconf import OmegaConf
 from pandas import DataFrame
 
@@ -46,7 +46,7 @@ def train(*words: str) -> tuple[Outcome, DataFrame]:
     return outcome, read(path).frame
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "scaled").glob("*.yaml")))
+@pytest.mark.parametrize("name", ["table", "tiny"])
 def test_the_file_is_the_class(name: str) -> None:
     config = OmegaConf.load(CONF / "scaled" / f"{name}.yaml")
     config["env"] = {"vocabulary": 4, "length": 2}
@@ -55,6 +55,18 @@ def test_the_file_is_the_class(name: str) -> None:
     assert made in (TransformerModel, TableModel)
     values = {key: env.get(key, value) for key, value in config.items_ex(resolve=False)}
     assert made(**values) == made()
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "scaled").glob("*/*.yaml")) + [CONF / "scaled" / "lm.yaml"], ids=lambda path: path.stem)
+def test_files_of_language_models_hold_the_defaults_of_their_classes(path: Path) -> None:
+    config = OmegaConf.to_container(OmegaConf.load(path))
+    config.pop("defaults", None)
+    made = get_object(config.pop("_target_"))
+    defaults = {field.name: field.default for field in fields(made)}
+    assert set(config) == set(defaults) - {"oracle", "rollout", "weights", "engine"}
+    for key, value in config.items():
+        given = MISSING if value == "???" else value
+        assert given == defaults[key] and type(given) is type(defaults[key]), key
 
 
 def able(what: str) -> list[str]:

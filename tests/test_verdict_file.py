@@ -22,7 +22,6 @@ from theory.claim import Claim, Conditions, Finding, judge
 from theory.instances import standard_subjects
 from theory.pair_statistics import FALSE_ALARM
 
-
 READ = cache(claims)
 
 
