@@ -30,8 +30,8 @@ WORDS = ["<s>", "</s>", "<unk>", *LETTERS, *ASKED]
 """The vocabulary, in the order of the tokens; there is no padding token."""
 A = WORDS.index("a")
 
-QUESTIONS = ["p0 p1", "p2", "p3 p4 p5 p6", "p7 p8 p9"]
-"""Prompts of different lengths."""
+QUESTIONS = ["p0 p1", "p2", "<s> p3 <s> p4", "p7 p8 p9"]
+"""Prompts of different lengths, with the token in them that places without one are filled with."""
 PAIRS = [
     {"prompt": "p0 p1", "chosen": "a b c", "rejected": "d"},
     {"prompt": "p2", "chosen": "e", "rejected": "f g h a"},
@@ -93,8 +93,9 @@ def lines(path: Path, rows: Iterable[dict[str, Any] | str]) -> str:
 
 @cache
 def dataset(what: str = "questions") -> str:
-    """`questions` or `pairs` in a file, the rows above."""
-    return lines(Path(_kept.name) / f"{what}.jsonl", PAIRS if what == "pairs" else QUESTIONS)
+    """`questions`, the first `two` of them, or `pairs`, in a file: the rows above."""
+    rows: dict[str, Sequence[Any]] = {"questions": QUESTIONS, "two": QUESTIONS[:2], "pairs": PAIRS}
+    return lines(Path(_kept.name) / f"{what}.jsonl", rows[what])
 
 
 def language_model(**settings: Any) -> LanguageModel:

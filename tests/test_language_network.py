@@ -22,7 +22,7 @@ from scaled.language_model import LanguageModel
 from scaled.network import Network
 from scaled.pool import Pool, Pooled
 from scaled.prompts import Prompt, Response
-from scaled.rollouts.generate import Generate
+from scaled.rollouts.generate import Chosen, Generate
 from scaled.rollouts.rollout import Question, uniforms
 from scaled.weights import Full, LoRA, Weights
 
@@ -132,13 +132,14 @@ def test_a_response_without_tokens_is_refused() -> None:
         network(model).log_prob(model.prompts[:1], [[(A,), ()]])
 
 
+@pytest.mark.parametrize("vocabulary", [None, FEW], ids=["all", "few"])
 @pytest.mark.parametrize("weights", WEIGHTS)
-def test_bfloat16_is_for_the_layers_alone(weights: str) -> None:
+def test_bfloat16_is_for_the_layers_alone(weights: str, vocabulary: list[str] | None) -> None:
     """Log-softmax in bfloat16 would leave the sum of all probabilities 1% off; trained weights and their gradients are wide."""
-    model = language_model(weights=WEIGHTS[weights], precision="bfloat16", vocabulary=FEW)
-    net = network(model)
+    model = language_model(weights=WEIGHTS[weights], precision="bfloat16", vocabulary=vocabulary)
+    net, possible = network(model), [(token,) for token in model.allowed or range(len(WORDS))]
     with net.passing(last=True):
-        found = net.log_prob(model.prompts, [every(model)] * 4)
+        found = net.log_prob(model.prompts, [possible] * 4)
     found.var(-1).sum().backward()
     assert found.dtype == torch.float32
     assert (found.exp().sum(-1) - 1).abs().max() < 2e-6
@@ -146,9 +147,9 @@ def test_bfloat16_is_for_the_layers_alone(weights: str) -> None:
     assert all(weight.grad is not None and weight.grad.dtype == torch.float32 for weight in net.parameters())
     frozen = {weight.dtype for weight in net.model.parameters() if not weight.requires_grad}
     assert frozen == (set() if weights == "full" else {torch.bfloat16})
-    exact = language_model(vocabulary=FEW)
+    exact = language_model(vocabulary=vocabulary)
     with torch.no_grad():
-        error = (network(exact).log_prob(exact.prompts, [every(exact)] * 4) - found).abs().max()
+        error = (network(exact).log_prob(exact.prompts, [possible] * 4) - found).abs().max()
     assert 1e-4 < error < 0.1, "the layers are computed in bfloat16"
 
 
@@ -226,6 +227,15 @@ def test_a_draw_is_where_its_numbers_fall(weights: str, vocabulary: list[str] | 
     lengths = {len(answer) for answers in expected for answer in answers}
     assert lengths == {5} if vocabulary else len(lengths) > 1
     assert len({answer for answers in expected for answer in answers}) > 15
+
+
+def test_a_number_never_falls_to_what_cannot_be() -> None:
+    chances = torch.tensor([0.0, 0.5, 0.0, 0.25, 0.25, 0.0]).expand(6, -1)
+    numbers = torch.tensor([0.0, 0.4, 0.6, 0.74, 0.76, 1 - 2**-53], dtype=torch.float64)[:, None]
+    for allowed, expected in ((None, [1, 1, 3, 3, 4, 4]), (torch.tensor([3, 1]), [3, 1, 1, 1, 1, 1])):
+        scores = Chosen(numbers, 2, allowed)(torch.zeros(6, 2, dtype=torch.long), chances.log())
+        assert scores.argmax(-1).tolist() == expected
+        assert (scores > -torch.inf).sum(-1).tolist() == [1] * 6
 
 
 def test_a_response_ends_at_its_first_end_which_is_part_of_it() -> None:

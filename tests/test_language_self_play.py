@@ -52,6 +52,7 @@ from scaled.network import Network
 from scaled.policy import normalise
 from scaled.pool import Pooled
 from scaled.realisation import Aim, NonFinite, Regression
+from scaled.rollouts.generate import Generate
 from scaled.rollouts.rollout import Drawn, Question
 from scaled.self_play import Plan, SelfPlay
 from scaled.trained import Snapshot
@@ -60,6 +61,7 @@ from simlab.catalogue import CONF
 from simlab.metrics import exploitability
 from simlab.run import Method
 from simlab.store import read
+from theory.mutants import Mutant, each_stage, facing
 
 LORA = LoRA(rank=4, alpha=8.0)
 SMALL = {"model": folder(width=16, layers=1), "vocabulary": ["b", "a"]}
@@ -310,6 +312,17 @@ def test_both_steps_of_an_extragradient_start_from_the_iterations_own_weights_an
     assert not learner.weights[REFERENCE]["optimizer"]["state"] and len(seen) == 6
 
 
+def test_a_policy_that_is_written_twice_starts_twice_from_the_iterations_own_weights() -> None:
+    twice = Tableau(*(prox(POLICY, anchor={POLICY: 0.9, REFERENCE: 0.1}, opponent=POLICY, rate=rate) for rate in (1.0, 0.5)))
+    learner = begin(language_model(**TRAINED), plan(Given(twice)))
+    seen = watch(learner)
+    learner.step()
+    before = learner.weights[POLICY]
+    learner.step()
+    assert same(seen[2]["before"], before) and same(seen[3]["before"], before) and not same(seen[2]["after"], before)
+    assert same(learner.weights[POLICY], seen[3]["after"])
+
+
 def test_the_last_policy_goes_on() -> None:
     learner = begin(language_model(**TRAINED), plan(OptimisticMirrorDescent()))
     for _ in range(3):
@@ -553,6 +566,43 @@ def test_a_stage_that_explodes_stops_the_iteration_before_any_of_it_is_kept(tmp_
     with pytest.raises(NonFinite, match=message):
         learner.step()
     require_unmoved(learner, before)
+
+
+# What it is for.
+
+
+def share_left(method: Method, seed: int) -> float:
+    """Exploitability of the mean policy over the later half of sixty iterations, as a share of the reference's; means over prompts.
+
+    Two cyclic games of nine responses, a hundred drawn for each an iteration.
+    """
+    settings = {"precision": "float32", "learning_rate": 0.01, "inner": 10, "rollout": Generate(256)}
+    model = language_model(model=folder(width=16, layers=1, seed=seed), dataset=dataset("two"), vocabulary=LETTERS[:3], **settings)
+    net = network(model, seed)
+    games = rings(model, net, 0.01, index=seed)
+    learner = SelfPlay(model, net, judge(games), plan(method, beta=0.01, prompts=2, responses=100, steps=60, seed=seed))
+    tail = []
+    for _ in range(60):
+        learner.step()
+        tail.append(np.exp(exact(model, net)))
+    mean = np.log(np.mean(tail[30:], axis=0))
+    reference = np.stack([game.log_reference for game in games])
+    return float(exploitability(games, mean).mean() / exploitability(games, reference).mean())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_an_extragradient_settles_on_cyclic_games(seed: int) -> None:
+    assert share_left(EGPO(), seed) < 0.1
+
+
+WRONG = {"its half point is the policy": Mutant(EGPO(), each_stage(facing("policy"))), "mirror descent": OnlineMirrorDescent(rate=1.98)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WRONG)
+def test_others_circle_at_the_same_rate(name: str) -> None:
+    assert share_left(WRONG[name], 0) > 0.4
 
 
 # Runs of the command.

