@@ -38,6 +38,9 @@ from scaled.rollouts.rollout import Question, uniforms
 from scaled.slots import Slots
 from scaled.trained import Snapshot, Trained
 
+ANCHORED = {"prox": 1, "gradient": 0, "pairs": 0}
+"""What the anchors of a stage must sum to, for log mu to cancel."""
+
 
 class Plan(NamedTuple):
     """What a run of self-play does.
@@ -194,9 +197,10 @@ def check(plan: Plan) -> None:
         require_integer(key, getattr(plan, key), least)
     require(isinstance(plan.feedback, Exact), "feedback", plan.feedback, "Exact(...) or Duels(...)")
     scores = {stage.to for stage in plan.tableau.stages if stage.kind == "projection"}
-    weights = plan.tableau.weights("anchor")
+    places = [place for place, slot in enumerate(plan.tableau.slots) if slot not in scores]
+    sums = plan.tableau.weights("anchor")[..., places].sum(-1)
     for number, stage in enumerate(plan.tableau.stages):
-        if stage.kind == "prox":
-            places = [place for place, slot in enumerate(plan.tableau.slots) if slot not in scores]
-            sums = weights[:, number, places].sum(-1)
-            require(np.allclose(sums, 1), "algorithm", str(stage), "of anchors that sum to 1, where responses are drawn")
+        if stage.kind in ANCHORED:
+            wanted = ANCHORED[stage.kind]
+            fits = np.allclose(sums[:, number], wanted)
+            require(fits, "algorithm", str(stage), f"of anchors that sum to {wanted}, where responses are drawn")

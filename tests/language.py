@@ -65,16 +65,16 @@ def tokenizer() -> Any:
 
 
 def drawn(kind: str, width: int, layers: int, seed: int) -> Any:
-    """A model of transformers whose next token is far from uniform, and depends on all before it."""
+    """A model of transformers whose next token is far from uniform, and depends on all before it: llama, gpt2, or gpt2 with tied words."""
     from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
-    ends = {"bos_token_id": BEGIN, "eos_token_id": END, "tie_word_embeddings": False}
-    if kind == "gpt2":
-        config: Any = GPT2Config(vocab_size=len(WORDS), n_positions=64, n_embd=width, n_layer=layers, n_head=2, **ends)
-    else:
+    ends = {"bos_token_id": BEGIN, "eos_token_id": END, "tie_word_embeddings": kind == "tied"}
+    if kind == "llama":
         heads = {"num_hidden_layers": layers, "num_attention_heads": 2, "num_key_value_heads": 1}
         sizes = {"hidden_size": width, "intermediate_size": 2 * width, "max_position_embeddings": 64}
-        config = LlamaConfig(vocab_size=len(WORDS), **sizes, **heads, **ends)
+        config: Any = LlamaConfig(vocab_size=len(WORDS), **sizes, **heads, **ends)
+    else:
+        config = GPT2Config(vocab_size=len(WORDS), n_positions=64, n_embd=width, n_layer=layers, n_head=2, **ends)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(config)

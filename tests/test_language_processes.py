@@ -35,6 +35,8 @@ from scaled.rollouts.generate import Generate
 from scaled.saved import export
 from scaled.self_play import Plan, SelfPlay
 from scaled.weights import Full, LoRA
+from simlab import store
+from simlab.stream import Stream
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("two processes")]
 
@@ -115,8 +117,15 @@ POISONED = words("algorithm=ipo", "scaled/weights=full", "prompts=4", "scaled.mo
 COMMAND = words(*POISONED, "scaled/engine=fsdp", TWO, "scaled.dataset=pairs.jsonl,poisoned.jsonl,more.jsonl", "store=command")
 
 
+def forbidden(*_: Any) -> None:
+    """What the second process must not do."""
+    raise AssertionError("only the first process writes")
+
+
 def in_two_processes() -> None:
     """What each of two processes does; it ends as the command."""
+    if not Processes.joined().leads:
+        store.write = Stream.begin = Stream.write = forbidden  # type: ignore[method-assign, assignment]
     found: dict[Any, Any] = {tuple(case): measured(case) for case in SHARED}
     with without_figures():
         for name, given in RUNS.items():
@@ -278,9 +287,9 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_rows(name: str) -> None:
 def test_it_goes_on_in_fewer_processes_or_more() -> None:
     assert checkpoints("fewer") == ["checkpoint-00000001", "checkpoint-00000002"]
     run(experiment(*RUNS["fsdp"]), "fewer")
-    for store in ("fewer", "more"):
-        same(store, "two/fsdp", 1e-9)
-        assert told(store) == [0, 1, 2, 3] and not checkpoints(store)
+    for each in ("fewer", "more"):
+        same(each, "two/fsdp", 1e-9)
+        assert told(each) == [0, 1, 2, 3] and not checkpoints(each)
 
 
 @pytest.mark.parametrize("word", REFUSED)

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -41,7 +42,7 @@ from algorithms.egpo import EGPO
 from algorithms.magnetic import MagneticPO
 from algorithms.online_mirror_descent import OnlineMirrorDescent
 from algorithms.optimistic import OptimisticMirrorDescent, RegularisedOptimistic
-from algorithms.tableau import POLICY, REFERENCE, SAMPLED, Stage, Tableau, prox
+from algorithms.tableau import POLICY, REFERENCE, SAMPLED, Stage, Tableau, copy, gradient, pairs, prox
 from envs.feedback import Duels, Exact
 from envs.invalid import Invalid
 from envs.sequence import Sequence as Ring
@@ -188,8 +189,16 @@ POOLS = {"each once": DETERMINISTIC, "in copies": [name for name in DETERMINISTI
 
 @pytest.mark.parametrize(("pool", "name"), [(pool, name) for pool, names in POOLS.items() for name in names])
 def test_on_all_responses_a_tableau_is_the_kernel(pool: str, name: str) -> None:
-    copies = IN_COPIES if pool == "in copies" else ALL_ONCE
-    model, method, feedback = solving(copies), METHODS[name], Exact(flip=0.2, assumed_flip=0.1)
+    require_the_kernel(METHODS[name], IN_COPIES if pool == "in copies" else ALL_ONCE)
+
+
+def test_so_is_one_that_meets_a_slot_after_it_is_now_and_then_written() -> None:
+    moving = prox(POLICY, anchor={POLICY: 0.7, "centre": 0.3}, opponent=POLICY, rate=0.5)
+    require_the_kernel(Given(Tableau(copy("centre", POLICY, every=2), moving)), ALL_ONCE)
+
+
+def require_the_kernel(method: Method, copies: Sequence[int]) -> None:
+    model, feedback = solving(copies), Exact(flip=0.2, assumed_flip=0.1)
     net = network(model)
     games = rings(model, net, 0.1)
     run = package.simulate(games, method, steps=3, record="every", feedback=feedback)
@@ -312,9 +321,11 @@ def test_both_steps_of_an_extragradient_start_from_the_iterations_own_weights_an
     assert not learner.weights[REFERENCE]["optimizer"]["state"] and len(seen) == 6
 
 
+TWICE = Given(Tableau(*(prox(POLICY, anchor={POLICY: 0.9, REFERENCE: 0.1}, opponent=POLICY, rate=rate) for rate in (1.0, 0.5))))
+
+
 def test_a_policy_that_is_written_twice_starts_twice_from_the_iterations_own_weights() -> None:
-    twice = Tableau(*(prox(POLICY, anchor={POLICY: 0.9, REFERENCE: 0.1}, opponent=POLICY, rate=rate) for rate in (1.0, 0.5)))
-    learner = begin(language_model(**TRAINED), plan(Given(twice)))
+    learner = begin(language_model(**TRAINED), plan(TWICE))
     seen = watch(learner)
     learner.step()
     before = learner.weights[POLICY]
@@ -357,6 +368,7 @@ def test_adapters_stand_beside_one_base_model() -> None:
     learner = begin(language_model(**settings), plan(EGPO()))
     layer = learner.network.model.transformer.h[0].mlp.c_fc.base_layer.weight
     untouched = layer.clone()
+    assert learner.weights[POLICY] is learner.weights[REFERENCE], "at the start there is one state"
     learner.step()
     learner.step()
     alive = [one for one in gc.get_objects() if type(one) in (Tensor, torch.nn.Parameter) and one.shape == layer.shape]
@@ -399,7 +411,6 @@ def test_a_run_is_known_from_its_seed() -> None:
 def test_responses_are_drawn_from_the_policy_as_it_is() -> None:
     """The pool weighs them by the policy's own probabilities: in its coordinates the policy is uniform."""
     learner = begin(language_model(**TRAINED), plan(EGPO(), responses=6))
-    pools = []
     for _ in range(2):
         pool, ratios = learner._draw([learner.model.prompts[row] for row in learner.batches[learner.iteration]])
         assert ratios[POLICY].abs().max() == 0
@@ -407,10 +418,36 @@ def test_responses_are_drawn_from_the_policy_as_it_is() -> None:
         for place, prompt in enumerate(pool.prompts):
             numbers = [response.number for response in pool.responses[place]]
             np.testing.assert_allclose(pool.log_drawn[place], found[prompt.number, numbers], atol=1e-12)
-        pools.append(pool)
         learner.step()
     assert (ratios[REFERENCE].abs() > 1e-6).any()
-    assert pools[0].responses != pools[1].responses
+
+
+def test_measures_are_of_the_policy_before_the_iteration() -> None:
+    """Beside sums over the responses drawn, with exact log-probabilities."""
+    learner = begin(language_model(**TRAINED), plan(EGPO(), responses=7))
+    start = exact(learner.model, learner.network)
+    learner.step()
+    before = exact(learner.model, learner.network)
+    seen, pool = learner.step(), learner.policy.pool
+    ratios, wins = [], []
+    for prompt, answers in zip(pool.prompts, pool.responses, strict=True):
+        numbers = [response.number for response in answers]
+        ratio = (before - start)[prompt.number, numbers]
+        weights = np.exp(-ratio) / np.exp(-ratio).sum()
+        ratios.append(ratio.mean())
+        wins.append((learner.judge.tables[prompt.number][np.ix_(numbers, numbers)] @ weights).mean())
+    assert seen["kl_to_reference"] == pytest.approx(np.mean(ratios), abs=1e-12) and abs(np.mean(ratios)) > 1e-4
+    assert seen["win_over_reference"] == pytest.approx(np.mean(wins), abs=1e-12)
+
+
+def test_each_iteration_draws_anew(tmp_path: Path) -> None:
+    """Of a prompt, from a policy that stands still."""
+    model = language_model(**(TRAINED | {"dataset": lines(tmp_path / "one.jsonl", ["p0 p1"]), "learning_rate": 1e-12}))
+    learner, drawn = begin(model, plan(EGPO(), prompts=1, responses=12)), []
+    for _ in range(3):
+        learner.step()
+        drawn.append([response.number for response in learner.policy.pool.responses[0]])
+    assert drawn[0] != drawn[1] != drawn[2] != drawn[0]
 
 
 def test_numbers_of_enumerated_responses() -> None:
@@ -439,17 +476,39 @@ def test_learning_rates_rise_and_fall_and_are_those_of_the_optimizer() -> None:
     assert float(step) == pytest.approx(rates[0], rel=1e-3), "Adam's first step"
 
 
+def noted(learner: SelfPlay) -> list[Tensor]:
+    """The gradients with which its optimizer will step."""
+    found: list[Tensor] = []
+
+    def note(optimizer: Any, *_: Any) -> None:
+        found.append(torch.cat([weight.grad.flatten() for weight in optimizer.param_groups[0]["params"]]))
+
+    learner.trained.optimizer.register_step_pre_hook(note)
+    return found
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_stages_loss_is_the_mean_over_prompts_of_twice_the_variance(batch: int) -> None:
+    """Gradients beside passes of single rows, in the first stage and in the second."""
+    learner = begin(language_model(**(TRAINED | {"weights": Full(), "inner": 1, "batch": batch})), plan(EGPO()))
+    seen, gradients, net = watch(learner), noted(learner), learner.network
+    learner.step()
+    for stage, found in zip(seen, gradients, strict=True):
+        net.load_state_dict(stage["before"]["policy"])
+        pool, allowed = stage["pool"], learner.model.allowed
+        answers = zip(pool.prompts, pool.responses, strict=True)
+        logs = [torch.stack([plainly(net.model, prompt, answer.tokens, allowed) for answer in each]) for prompt, each in answers]
+        loss = (2 * (torch.stack(logs) - pool.log_drawn - stage["aim"].target).var(-1, correction=0)).mean()
+        expected = torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(net.parameters()))])
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-10 * float(expected.norm()))
+
+
 @pytest.mark.parametrize("clip", [None, 1e-3])
 def test_gradients_are_scaled_down_to_a_norm(clip: float | None) -> None:
     learner = begin(language_model(**(TRAINED | {"clip": clip})), plan(EGPO()))
-    norms: list[float] = []
-
-    def note(optimizer: Any, *_: Any) -> None:
-        gradients = [weight.grad.flatten() for group in optimizer.param_groups for weight in group["params"]]
-        norms.append(float(torch.cat(gradients).norm()))
-
-    learner.trained.optimizer.register_step_pre_hook(note)
+    gradients = noted(learner)
     learner.step()
+    norms = [float(gradient.norm()) for gradient in gradients]
     assert len(norms) == 2 * 4
     assert min(norms) > 0.05 if clip is None else max(norms) < 1e-3 * (1 + 1e-9)
 
@@ -500,10 +559,19 @@ def test_plans_that_are_refused(changes: Mapping[str, Any], expected: str) -> No
         begin(model, plan(EGPO())._replace(**changes))
 
 
-@pytest.mark.parametrize("anchor", [{"policy": 1.0, "reference": 0.1}, {"policy": 0.5}, {"policy": np.array([1.0, 0.9])}])
-def test_anchors_that_leave_some_of_mu_are_refused(anchor: Mapping[str, Any]) -> None:
-    tableau = Tableau(prox("policy", anchor=anchor, opponent="policy", rate=0.5))
-    with pytest.raises(Invalid, match="of anchors that sum to 1, where responses are drawn"):
+@pytest.mark.parametrize(
+    ("kind", "wanted", "anchor"),
+    [
+        (prox, 1, {"policy": 1.0, "reference": 0.1}),
+        (prox, 1, {"policy": 0.5}),
+        (prox, 1, {"policy": np.array([1.0, 0.9])}),
+        (gradient, 0, {"policy": -0.1}),
+        (partial(pairs, samples=2), 0, {"reference": 0.1}),
+    ],
+)
+def test_anchors_that_leave_some_of_mu_are_refused(kind: Any, wanted: int, anchor: Mapping[str, Any]) -> None:
+    tableau = Tableau(kind("policy", anchor=anchor, opponent="policy", rate=0.5))
+    with pytest.raises(Invalid, match=f"of anchors that sum to {wanted}, where responses are drawn"):
         begin(language_model(**TRAINED), plan(Given(tableau)))
 
 
@@ -568,6 +636,26 @@ def test_a_stage_that_explodes_stops_the_iteration_before_any_of_it_is_kept(tmp_
     require_unmoved(learner, before)
 
 
+@dataclass(frozen=True)
+class Stumbling(Watched):
+    """The second stage finds weights that are no numbers."""
+
+    def move(self, policy: Any, optimizer: Any, aim: Aim) -> None:
+        if len(self.seen) == 1:
+            with torch.no_grad():
+                next(iter(policy.parameters())).fill_(torch.nan)
+        super().move(policy, optimizer, aim)
+
+
+def test_what_an_iteration_has_written_before_it_stops_is_undone() -> None:
+    learner = begin(language_model(**TRAINED), plan(TWICE))
+    before = standing(learner.policy, learner.trained.optimizer)
+    learner.trained.realisation = Stumbling(learning_rate=3e-3, inner=4)
+    with pytest.raises(NonFinite, match=r"iteration 0, stage 2 \(policy"):
+        learner.step()
+    assert same(standing(learner.policy, learner.trained.optimizer), before) and same(learner.weights[POLICY], before)
+
+
 # What it is for.
 
 
@@ -629,9 +717,10 @@ def enumerated(model: Any) -> NDArray:
     return np.array(found)
 
 
-@pytest.mark.parametrize("weights", ["lora", "full"])
-def test_a_run_leaves_its_rows_its_metrics_and_a_model_that_transformers_loads(weights: str, here: Path) -> None:
-    path = train(*QUICK, *RING, f"scaled/weights={weights}", "tracker=tensorboard")
+@pytest.mark.parametrize(("kind", "weights"), [("gpt2", "lora"), ("gpt2", "full"), ("tied", "full")])
+def test_a_run_leaves_its_rows_its_metrics_and_a_model_that_transformers_loads(kind: str, weights: str, here: Path) -> None:
+    start = folder(kind, width=16, layers=1)
+    path = train(*QUICK, *RING, f"scaled.model={start}", f"scaled/weights={weights}", "tracker=tensorboard")
     frame, told = read(path).frame, metrics(path)
     exact = {"exploitability", "tail_exploitability", "kl_to_equilibrium"}
     assert set(frame) == {"seed", "context", "step", "queries", "gradients", "status"} | exact | DRAWN
@@ -640,7 +729,7 @@ def test_a_run_leaves_its_rows_its_metrics_and_a_model_that_transformers_loads(w
     for name in DRAWN:
         np.testing.assert_array_equal(frame[frame.context == 2][name], [row.get(name, np.nan) for row in told])
     assert {"tokens", "seconds", "tokens_per_second", "gib"} <= set(told[1])
-    ended, began = enumerated(trained(path)), enumerated(load(folder(width=16, layers=1)))
+    ended, began = enumerated(trained(path)), enumerated(load(start))
     games = Ring(vocabulary=3, length=2, contexts=4).games(0.1, seed=0, index=0)
     games = [replace(game, log_reference=log_q) for game, log_q in zip(games, began, strict=True)]
     for step, logs in ((0, began), (3, ended)):
@@ -685,6 +774,16 @@ def test_a_finished_run_is_not_repeated(here: Path) -> None:
     outcome = simlab(*words, "threads=2", "tracker=tensorboard")
     assert outcome.status == 0 and "already there" in outcome.out and not outcome.err
     assert path.stat().st_mtime_ns == written
+
+
+def test_a_llama_is_trained_with_all_that_is_set_by_default(here: Path) -> None:
+    """In bfloat16, by adapters, with activations computed again."""
+    path = train(
+        f"scaled.dataset={dataset()}", *RING, f"scaled.model={folder('llama')}", "steps=2", "scaled.inner=2", "scaled.learning_rate=0.01"
+    )
+    frame = read(path).frame
+    assert np.isfinite(frame.exploitability).all() and frame.exploitability.nunique() == 3 * 4
+    assert frame[frame.step == 0].exploitability.nunique() == 4
 
 
 SHORTER = """
