@@ -72,10 +72,8 @@ def _case(words: argparse.Namespace, weights: Any, processes: Processes) -> None
     model.rollout.draw(network, Question(prompts, uniforms, [], None))
     drawn = words.prompts * words.responses * words.length / (time.perf_counter() - began)
     overhead = np.median(np.array(ours) / plain) - 1
-    print(
-        f"{type(weights).__name__:<8} {np.median(plain):>9.3f}s {np.median(ours):>9.3f}s {overhead:>+8.1%} {tokens / np.median(ours):>10,.0f} "
-        f"{processes.memory / 2**30:>6.1f}   {drawn:>9,.0f}"
-    )
+    times = f"{np.median(plain):>9.3f}s {np.median(ours):>9.3f}s {overhead:>+8.1%} {tokens / np.median(ours):>10,.0f}"
+    print(f"{type(weights).__name__:<8} {times} {processes.memory / 2**30:>6.1f}   {drawn:>9,.0f}")
 
 
 def _timed(ours: Callable[[], None], plain: Callable[[], None], words: argparse.Namespace, network: Any) -> tuple[list[float], list[float]]:

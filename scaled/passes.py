@@ -137,7 +137,7 @@ class Dataless:
             before = max(rows.prompt + rows.width - 2, 1)  # the last token is drawn, and not read
             cache, scores = self._draw(rows.number, before, None, 0)
             seen.turn()
-            cache, scores = self._draw(rows.number, 1, cache, before)
+            cache, _scores = self._draw(rows.number, 1, cache, before)
             seen.turn(grown=True)
             whole = seen.now
             del cache
