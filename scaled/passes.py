@@ -135,7 +135,7 @@ class Dataless:
             seen.turn(grown=True)
             del cache, scores
             before = max(rows.prompt + rows.width - 2, 1)  # the last token is drawn, and not read
-            cache, scores = self._draw(rows.number, before, None, 0)
+            cache, _scores = self._draw(rows.number, before, None, 0)
             seen.turn()
             cache, _scores = self._draw(rows.number, 1, cache, before)
             seen.turn(grown=True)

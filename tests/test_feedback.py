@@ -257,7 +257,7 @@ def test_a_bad_rate_is_refused(make: type, key: str, allowed: str, rate: object)
 def test_labels_may_be_pure_noise_where_nobody_corrects_for_it() -> None:
     np.testing.assert_array_equal(Exact(flip=0.5).labels(THREE), 0.5)
     for make in (Exact, Duels):
-        with pytest.raises(Invalid, match="assumed_flip=0[.]5: must be a rate in"):
+        with pytest.raises(Invalid, match=r"assumed_flip=0\.5: must be a rate in"):
             make(flip=0.5, assumed_flip=0.5)
 
 
