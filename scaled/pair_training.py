@@ -8,8 +8,8 @@ at its start. An iteration is `inner` optimizer steps, each on the next batch of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,14 +19,13 @@ from torch import Tensor
 from algorithms.pair_loss import PairLoss
 from algorithms.tableau import POLICY, REFERENCE
 from envs.dials import require_integer
-from scaled.batches import Batches
 from scaled.language_model import LanguageModel
+from scaled.learner import Learner
 from scaled.network import Network
 from scaled.objectives import pair_losses
-from scaled.pool import Pool, Pooled
+from scaled.pool import Pool
 from scaled.prompts import Response
 from scaled.realisation import NonFinite, require_finite
-from scaled.trained import Snapshot, Trained
 
 
 class PairPlan(NamedTuple):
@@ -52,8 +51,8 @@ class PairPlan(NamedTuple):
     seed: int
 
 
-class PairTraining:
-    """One pair loss on one language model, trained in place; its start is the reference.
+class PairTraining(Learner):
+    """One pair loss on one language model.
 
     Parameters
     ----------
@@ -65,22 +64,11 @@ class PairTraining:
     def __init__(self, model: LanguageModel, network: Network, plan: PairPlan) -> None:
         for key, least in (("prompts", 1), ("steps", 1), ("seed", 0)):
             require_integer(key, getattr(plan, key), least)
-        self.model, self.network, self.plan = model, network, plan
-        self.batches = Batches(len(model.pairs), plan.prompts, plan.seed)
-        self.own = network.processes.share(plan.prompts)
-        self.policy = Pooled(network, model.batch)
-        self.trained = Trained(self.policy, model.realisation)
-        self.weights: dict[str, Snapshot] = dict.fromkeys([POLICY, REFERENCE], self.trained.snapshot())
-        self.iteration, self.steps = 0, plan.steps
-        self.queries = self.gradients = 0
+        self.plan = plan
+        sizes = {"rows": len(model.pairs), "prompts": plan.prompts, "steps": plan.steps, "seed": plan.seed}
+        super().__init__(model, network, kept=[POLICY, REFERENCE], **sizes)
         wrong = np.random.default_rng([plan.seed, 0, 0, 13]).random(len(model.pairs)) < plan.flip
         self.share_wrong = wrong.astype(float) if plan.drawn else np.full(len(wrong), plan.flip)
-
-    def resume(self, weights: dict[str, Snapshot], iteration: int, spent: Mapping[str, Any]) -> None:
-        """Go on from these weights, after so many iterations, with `queries` and `gradients` spent."""
-        self.weights, self.iteration = weights, iteration
-        self.queries, self.gradients = spent["queries"], spent["gradients"]
-        self.trained.restore(weights[POLICY])
 
     def step(self) -> dict[str, float]:
         """One iteration; returns what was seen in it, means over its steps.

@@ -11,9 +11,9 @@ stopped changes it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,19 +24,18 @@ from envs.dials import require_integer
 from envs.feedback import Exact
 from envs.game import Game
 from envs.invalid import require
-from scaled.batches import Batches
 from scaled.iteration import Iteration, carried, slots_that_go_on
 from scaled.language_model import LanguageModel
+from scaled.learner import Learner
 from scaled.network import Network
 from scaled.oracle import Oracle
 from scaled.oracles.judge import Judge
 from scaled.policy import normalise
-from scaled.pool import Pool, Pooled
+from scaled.pool import Pool
 from scaled.prompts import Prompt, Response
 from scaled.realisation import NonFinite, require_finite
 from scaled.rollouts.rollout import Question, uniforms
 from scaled.slots import Slots
-from scaled.trained import Snapshot, Trained
 
 ANCHORED = {"prox": 1, "gradient": 0, "pairs": 0}
 """What the anchors of a stage must sum to, for log mu to cancel."""
@@ -64,8 +63,8 @@ class Plan(NamedTuple):
     seed: int
 
 
-class SelfPlay:
-    """One tableau on one language model, trained in place; its start is the reference.
+class SelfPlay(Learner):
+    """One tableau on one language model.
 
     Parameters
     ----------
@@ -77,22 +76,11 @@ class SelfPlay:
 
     def __init__(self, model: LanguageModel, network: Network, judge: Judge, plan: Plan) -> None:
         check(plan)
-        self.model, self.network, self.judge, self.plan = model, network, judge, plan
-        self.batches = Batches(len(model.prompts), plan.prompts, plan.seed)
-        self.own = network.processes.share(plan.prompts)
-        self.policy = Pooled(network, model.batch)
-        self.trained = Trained(self.policy, model.realisation)
+        self.judge, self.plan = judge, plan
         self.begins_with = list(dict.fromkeys([POLICY, REFERENCE, *carried(plan.tableau)]))
         kept = slots_that_go_on(plan.tableau.stages, self.begins_with)
-        self.weights: dict[str, Snapshot] = dict.fromkeys(kept, self.trained.snapshot())
-        self.iteration, self.steps = 0, plan.steps
-        self.queries = self.gradients = 0
-
-    def resume(self, weights: dict[str, Snapshot], iteration: int, spent: Mapping[str, Any]) -> None:
-        """Go on from these weights, after so many iterations, with `queries` and `gradients` spent."""
-        self.weights, self.iteration = weights, iteration
-        self.queries, self.gradients = spent["queries"], spent["gradients"]
-        self.trained.restore(weights[POLICY])
+        sizes = {"rows": len(model.prompts), "prompts": plan.prompts, "steps": plan.steps, "seed": plan.seed}
+        super().__init__(model, network, kept=kept, **sizes)
 
     def step(self) -> dict[str, float]:
         """One iteration; returns what was seen in it.
