@@ -334,7 +334,7 @@ def test_every_loss_runs_with_what_the_feedback_says(name: str, here: Path) -> N
 
 
 def test_labels_that_are_drawn_depend_on_the_seed(here: Path) -> None:
-    words = [*WORDS_OF_A_RUN, "algorithm=dpo", "feedback=duels", "feedback.flip=0.4", "prompts=6", "scaled.weights.rank=2"]
+    words = [*WORDS_OF_A_RUN, "algorithm=dpo", "feedback=duels", "feedback.flip=0.4", "prompts=6", "scaled.inner=3", "steps=1"]
     frames = [read(train(*words, f"seed={seed}", f"store=at{number}")).frame for number, seed in enumerate((0, 0, 1))]
     assert frames[0].equals(frames[1]) and not frames[0].equals(frames[2])
 
