@@ -2,8 +2,8 @@
 
 From the configurations of model and judge alone: tensors have shapes and no data. Weights, gradients, the optimizer's state and
 snapshots are exact; passes are looked at as in `scaled.passes`. What a device's libraries keep for themselves (a context, buffers of
-collectives, fragments between tensors) is not counted, nor what the judge makes while it reads, nor what a rollout of another program
-takes; room to spare is for these.
+collectives, fragments between tensors) is not counted, nor what the judge makes while it reads; room to spare is for these. What FSDP
+gathers is as torch's source has it. None of this was compared with what a GPU counts, for want of one.
 """
 
 from __future__ import annotations
