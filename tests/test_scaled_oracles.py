@@ -579,9 +579,9 @@ def test_models_that_cannot_be_read_are_refused_in_silence(made: Maker, tmp_path
         oracle = dataclasses.replace(oracle, path=tmp_path / "crowd.npz") if name == "population" else oracle
         line = refusal(lambda oracle=oracle: oracle.open(CPU, None))
         assert line.startswith(f"{key}={path}: must be a model that transformers can read (")
-    line = refusal(lambda: MODELS[name](f"{with_crowd(right)}/config.json").open(CPU, None)) if name != "population" else ""
+    line = refusal(lambda: MODELS[name](f"{right}/config.json").open(CPU, None)) if name != "population" else ""
     assert name == "population" or line == f"model={right}/config.json: must be a model's folder, not a file"
-    ask(MODELS[name](right).open(CPU, None))
+    ask(MODELS[name](with_crowd(right)).open(CPU, None))
     assert capfd.readouterr() == ("", "")
     assert logging.root.manager.disable == 0
 
