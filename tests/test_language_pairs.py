@@ -359,7 +359,7 @@ def test_a_finished_run_is_not_repeated(here: Path) -> None:
         (["feedback=duels_margin"], "feedback.flip=MarginFlip: must be one rate for all pairs"),
         (["feedback=duels_targeted", "feedback.flip.pairs=[[0,1]]"], "feedback.flip=TargetedFlip: must be one rate"),
         (["feedback=duels", "feedback.per_action=2"], "feedback.per_action=2: must be 1"),
-        ([f"scaled.dataset={dataset()}"], f"scaled.dataset={dataset()}: must be with columns chosen and rejected"),
+        (["scaled.dataset=QUESTIONS"], "scaled.dataset=QUESTIONS: must be with columns chosen and rejected"),
         (["processes=2", "scaled/engine=fsdp"], "prompts=3: must be a multiple of 2, the number of processes"),
         (["tracker=none"], "tracker=none: must be one of tensorboard, wandb, mlflow, or null"),
         (["algorithm.flip=0.7"], "algorithm.flip=0.7: must be a rate in [0, 1/2)"),
@@ -367,6 +367,7 @@ def test_a_finished_run_is_not_repeated(here: Path) -> None:
 )
 def test_refusals(words: list[str], expected: str, here: Path) -> None:
     given = [f"scaled.model={folder(width=16, layers=1)}", "algorithm=rdpo", *WORDS_OF_A_RUN]
+    words, expected = [word.replace("QUESTIONS", dataset()) for word in words], expected.replace("QUESTIONS", dataset())
     outcome = simlab("train", "scaled=lm", *given, *words)
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err.startswith(f"simlab: {expected}") and outcome.err.count("\n") == 1, outcome.err
