@@ -18,6 +18,7 @@ the winner. A square loss always has one.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,16 +27,23 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import linprog, minimize
 from scipy.sparse import csr_array, eye_array, hstack, vstack
 
-from algorithms.pair_kernel import gradient_and_hessian, margins, weighted_sum
-from algorithms.pair_loss import PairLoss
+from algorithms.pair_kernel import add_gradient, add_hessian, margins
+from algorithms.pair_loss import PairLoss, terms
 from envs.invalid import require
 from envs.pairs import Comparisons
 
 NEWTON_LIMIT = 400
 """Dimension of the span up to which Newton's method is used; L-BFGS beyond."""
 ITERATIONS = 200
-SETTLED = 1e-9
-"""Newton has converged when its step moves no margin by more than this, relative to the largest margin (at least 1)."""
+SETTLED = 1e-7
+"""Newton has converged when its step moves no margin by more than this, relative to the largest margin (at least 1): what is left
+after the step is of the order of its square."""
+TRYING = 8
+"""Iterations after which a gradient is held against its rounding error, which takes a pass of its own."""
+MANY, SAMPLE = 100_000, 10_000
+"""From how many pairs on Newton starts where it ends on a sample of them, every so many-th, of about this size."""
+CHUNK = 1 << 16
+"""Features that are gone through at a time, few enough to stay in the cache from the margins to the derivatives."""
 ROUNDING = 4 * np.finfo(np.float64).eps
 """Or when the gradient's norm is this share of the sum of the norms of its terms."""
 MODERATE, NEAR = 20.0, 0.1
@@ -90,19 +98,19 @@ def fit(loss: PairLoss, comparisons: Comparisons, ridge: float = 0.0) -> Fit:
     """
     number = isinstance(ridge, int | float | np.floating) and not isinstance(ridge, bool)
     require(number and 0 <= ridge < np.inf, "ridge", ridge, "a finite number >= 0")
-    problem = _Problem(loss, comparisons, float(ridge))
+    problem = Objective(loss, comparisons, float(ridge))
     with np.errstate(over="ignore", invalid="ignore"):  # margins may run away
         x, iterations, converged = (_newton if problem.rank <= NEWTON_LIMIT else _lbfgs)(problem)
         exists = ridge > 0 or _exists(problem, x, comparisons)
     if not exists:
         x, converged = np.full_like(x, np.nan), False
-    dimension = comparisons.features.shape[1]
+    dimension, point = comparisons.features.shape[1], problem.at(x)
     return Fit(
         theta=problem.basis @ x if exists else np.full(dimension, np.nan),
         exists=exists,
         converged=converged,
-        value=problem.value(x) if exists else np.nan,
-        gradient_norm=float(np.linalg.norm(problem.gradient(x))),
+        value=point.value,
+        gradient_norm=float(np.linalg.norm(point.gradient)),
         rank=problem.rank,
         iterations=iterations,
         ridge=float(ridge),
@@ -141,7 +149,7 @@ def slope_slack(loss: PairLoss, comparisons: Comparisons) -> float:
     return float(-solved.fun)
 
 
-def _exists(problem: _Problem, x: NDArray, comparisons: Comparisons) -> bool:
+def _exists(problem: Objective, x: NDArray, comparisons: Comparisons) -> bool:
     """Whether there is a minimiser; the linear program is asked where the point `x` of an iteration proves neither."""
     largest, step = problem.largest_margin(x), problem.newton_step(x) if problem.rank else x
     if largest <= MODERATE and step is not None and problem.largest_margin(step) <= NEAR:
@@ -151,111 +159,168 @@ def _exists(problem: _Problem, x: NDArray, comparisons: Comparisons) -> bool:
     return slope_slack(problem.loss, comparisons) > INSIDE
 
 
-class _Problem:
-    """The objective in orthonormal coordinates of the span of the features."""
+@dataclass(frozen=True, eq=False)
+class Point:
+    """The objective and its derivatives at one point; the Hessian where it was asked for."""
+
+    value: float
+    gradient: NDArray
+    hessian: NDArray
+    largest_margin: float
+
+
+class Objective:
+    """The objective in orthonormal coordinates of the span of the features, or in the features' own where they span all directions."""
 
     def __init__(self, loss: PairLoss, comparisons: Comparisons, ridge: float):
         kept = comparisons.wins + comparisons.losses > 0
-        features = comparisons.features[kept]
+        every = bool(kept.all())
+        features = comparisons.features if every else comparisons.features[kept]
+        wins, losses = (comparisons.wins, comparisons.losses) if every else (comparisons.wins[kept], comparisons.losses[kept])
         self.loss, self.ridge, self.basis = loss, ridge, _span(features)
-        self.features = np.ascontiguousarray(features @ self.basis)
-        self.wins, self.losses = comparisons.wins[kept] / comparisons.total, comparisons.losses[kept] / comparisons.total
+        own = self.basis.shape == 2 * features.shape[1:] and np.array_equal(self.basis, np.eye(len(self.basis)))
+        self.features = _fixed(features if own else features @ self.basis)
+        self.wins, self.losses = wins / comparisons.total, losses / comparisons.total
         self.rank = self.basis.shape[1]
 
-    def value(self, x: NDArray) -> float:
-        margin = margins(self.features, x)
-        return float(self.wins @ self.loss.value(margin) + self.losses @ self.loss.value(-margin) + 0.5 * self.ridge * x @ x)
+    def sampled(self) -> Objective:
+        """The same of every so many-th pair."""
+        few, every = copy(self), slice(None, None, len(self.features) // SAMPLE)
+        share = (self.wins[every] + self.losses[every]).sum() / (self.wins + self.losses).sum()
+        few.features, few.wins, few.losses = _fixed(self.features[every]), self.wins[every] / share, self.losses[every] / share
+        return few
+
+    @property
+    def reach(self) -> float:
+        """The largest norm of a pair's features: a step d moves no margin by more than this times |d|."""
+        return float(np.sqrt(np.einsum("ij,ij->i", self.features, self.features).max(initial=0.0)))
+
+    def at(self, x: NDArray, *, curved: bool = False) -> Point:
+        """One pass over the features."""
+        value, gradient, hessian, largest = 0.0, np.zeros(self.rank), np.zeros((self.rank, self.rank)), 0.0
+        many = max(1, CHUNK // max(1, self.rank))
+        for start in range(0, len(self.features), many):
+            part = slice(start, start + many)
+            features, margin = self.features[part], np.empty(len(self.wins[part]))
+            largest = max(largest, margins(features, x, margin))
+            found = terms(self.loss, margin, self.wins[part], self.losses[part])
+            value += found.value
+            add_gradient(features, found.slopes, gradient)
+            if curved:
+                add_hessian(features, found.curvatures, hessian)
+        hessian = np.tril(hessian) + np.tril(hessian, -1).T + self.ridge * np.eye(self.rank)
+        return Point(value + 0.5 * self.ridge * float(x @ x), gradient + self.ridge * x, hessian, largest)
+
+    def margins(self, x: NDArray) -> NDArray:
+        found = np.empty(len(self.features))
+        margins(self.features, x, found)
+        return found
 
     def size(self, x: NDArray) -> float:
-        """The sum of the sizes of the terms of `value`, to which its rounding error is relative."""
-        margin = margins(self.features, x)
+        """The sum of the sizes of the terms of the value, to which its rounding error is relative."""
+        margin = self.margins(x)
         terms = self.wins @ np.abs(self.loss.value(margin)) + self.losses @ np.abs(self.loss.value(-margin))
         return float(terms + 0.5 * self.ridge * x @ x)
 
-    def gradient(self, x: NDArray) -> NDArray:
-        return weighted_sum(self.features, self._slopes(margins(self.features, x))) + self.ridge * x
-
-    def derivatives(self, x: NDArray) -> tuple[NDArray, NDArray]:
-        """Gradient and Hessian."""
-        margin = margins(self.features, x)
-        curvatures = self.wins * self.loss.curvature(margin) + self.losses * self.loss.curvature(-margin)
-        gradient, hessian = gradient_and_hessian(self.features, self._slopes(margin), curvatures)
-        return gradient + self.ridge * x, hessian + self.ridge * np.eye(self.rank)
-
-    def _slopes(self, margin: NDArray) -> NDArray:
-        return self.wins * self.loss.slope(margin) - self.losses * self.loss.slope(-margin)
-
     def gradient_size(self, x: NDArray) -> float:
-        """The sum of the norms of the terms of `gradient`."""
-        margin = margins(self.features, x)
+        """The sum of the norms of the terms of the gradient."""
+        margin = self.margins(x)
         slopes = self.wins * np.abs(self.loss.slope(margin)) + self.losses * np.abs(self.loss.slope(-margin))
         return float(np.linalg.norm(self.features, axis=1) @ slopes + self.ridge * np.linalg.norm(x))
 
     def newton_step(self, x: NDArray) -> NDArray | None:
         """None where the objective is flat to rounding: the margins have run away."""
-        return _solve(*self.derivatives(x))
+        return _step(self.at(x, curved=True))
 
     def largest_margin(self, x: NDArray) -> float:
-        return float(np.abs(margins(self.features, x)).max(initial=0.0))
+        return margins(self.features, x, np.empty(len(self.features)))
 
     def recession(self, direction: NDArray) -> float:
         """The slope of the objective far out in a direction, without ridge: a minimiser needs it to be positive."""
-        margin = margins(self.features, direction)
+        margin = self.margins(direction)
         low, high = self.loss.slope(np.array([-np.inf, np.inf]))
         up, down = self.wins * high - self.losses * low, self.wins * low - self.losses * high
         return float(np.where(margin > 0, up, down) @ margin)
 
 
+def _fixed(features: NDArray) -> NDArray:
+    """As all features reach compiled functions, so that these are compiled once: row by row, and not to be written to."""
+    rows = np.ascontiguousarray(features).view()
+    rows.setflags(write=False)
+    return rows
+
+
+SAFE = 1e-8
+"""Where the features' moments have no eigenvalue below this share of the largest, the features span all directions, beyond doubt."""
+
+
 def _span(features: NDArray) -> NDArray:
-    """(D, rank) orthonormal basis of the rows' span."""
+    """(D, rank) orthonormal basis of the rows' span: the coordinate axes where that is everything."""
+    dimension = features.shape[1]
+    moments = np.zeros((dimension, dimension))
+    add_hessian(_fixed(features), np.ones(len(features)), moments)
+    eigenvalues = np.linalg.eigvalsh(moments)
+    if len(features) >= dimension and eigenvalues.min(initial=np.inf) > SAFE * eigenvalues.max(initial=0.0):
+        return np.eye(dimension)
     triangle = np.linalg.qr(features, mode="r")
     _, singular, rows = np.linalg.svd(triangle, full_matrices=False)
     kept = singular > max(features.shape) * np.finfo(np.float64).eps * singular.max()
     return rows[kept].T
 
 
-def _newton(problem: _Problem) -> tuple[NDArray, int, bool]:
-    """Damped Newton steps from 0: the point, the iterations, and whether it settled."""
+def _newton(problem: Objective) -> tuple[NDArray, int, bool]:
+    """Damped Newton steps from 0, or from the end of those on a sample: the point, the iterations, and whether it settled."""
     x = np.zeros(problem.rank)
     if problem.rank == 0:
         return x, 0, True
+    if len(problem.features) >= MANY:
+        near, _, settled = _newton(problem.sampled())
+        x = near if settled else x
+    reach, point = problem.reach, problem.at(x, curved=True)
     for iteration in range(1, ITERATIONS + 1):
-        gradient, hessian = problem.derivatives(x)
-        step = _solve(gradient, hessian)
+        step = _step(point)
         if step is None:
             return x, iteration, False
-        if problem.largest_margin(step) <= SETTLED * max(1.0, problem.largest_margin(x)):
+        if reach * np.linalg.norm(step) <= SETTLED * max(1.0, point.largest_margin):
             return x + step, iteration, True
-        if np.linalg.norm(gradient) <= ROUNDING * problem.gradient_size(x):
+        if iteration > TRYING and np.linalg.norm(point.gradient) <= ROUNDING * problem.gradient_size(x):
             return x, iteration, True
-        x = x + _damping(problem, x, step, gradient @ step) * step
+        x, point = _damped(problem, x, point, step)
     return x, ITERATIONS, False
 
 
-def _solve(gradient: NDArray, hessian: NDArray) -> NDArray | None:
+def _step(point: Point) -> NDArray | None:
     """Newton's step; None where the Hessian is not positive definite to rounding."""
     try:
-        step = -cho_solve(cho_factor(hessian), gradient)
+        step = -cho_solve(cho_factor(point.hessian), point.gradient)
     except np.linalg.LinAlgError:
         return None
     return step if np.isfinite(step).all() else None
 
 
-def _damping(problem: _Problem, x: NDArray, step: NDArray, descent: float) -> float:
+def _damped(problem: Objective, x: NDArray, point: Point, step: NDArray) -> tuple[NDArray, Point]:
     """Halve the step until it decreases the objective enough (Armijo), up to rounding."""
-    value = problem.value(x)
-    slack, share = 1e-13 * problem.size(x), 1.0
-    while not problem.value(x + share * step) <= value + 1e-4 * share * descent + slack:  # a nan is halved too
-        share /= 2
-    return share
+    descent, slack, share = float(point.gradient @ step), 0.0, 1.0
+    while True:
+        there = problem.at(x + share * step, curved=True)
+        if there.value <= point.value + 1e-4 * share * descent + slack:  # a nan is halved too
+            return x + share * step, there
+        if slack:
+            share /= 2
+        slack = 1e-13 * problem.size(x)
 
 
-def _lbfgs(problem: _Problem) -> tuple[NDArray, int, bool]:
+def _lbfgs(problem: Objective) -> tuple[NDArray, int, bool]:
     options = {"maxiter": 20_000, "maxfun": 40_000, "maxcor": 30, "ftol": 0.0, "gtol": 0.0}
-    done = minimize(problem.value, np.zeros(problem.rank), jac=problem.gradient, method="L-BFGS-B", options=options)
-    if not np.isfinite(problem.features @ done.x).all():
+
+    def objective(x: NDArray) -> tuple[float, NDArray]:
+        point = problem.at(x)
+        return point.value, point.gradient
+
+    done = minimize(objective, np.zeros(problem.rank), jac=True, method="L-BFGS-B", options=options)
+    if not np.isfinite(problem.margins(done.x)).all():
         return np.zeros(problem.rank), int(done.nit), False
-    return done.x, int(done.nit), bool(np.linalg.norm(problem.gradient(done.x)) <= GRADIENT * problem.gradient_size(done.x))
+    return done.x, int(done.nit), bool(np.linalg.norm(done.jac) <= GRADIENT * problem.gradient_size(done.x))
 
 
 def _message(exists: bool, converged: bool, many: bool, iterations: int) -> str:

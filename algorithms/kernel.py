@@ -1,12 +1,19 @@
 """The one numba kernel: runs any tableau on a block of instances (a game and a seed each) that share K and beta.
 
 Layout. Instances are interleaved: every array carries them in its last axis, the "lanes" (W of them), and each sum over
-actions runs in the order of the actions, lane by lane. Arithmetic of neighbouring lanes never meets, so the compiler may
+actions runs in an order that K alone decides, lane by lane. Arithmetic of neighbouring lanes never meets, so the compiler may
 vectorise across lanes without changing a bit of any of them, and a result does not depend on W or on what runs beside.
-With W = 1 (large K) the mat-vec runs over rows instead, each row's sum still in the order of the columns: the same bits.
+Elementwise work runs over all cells (action, lane) at once, for which arrays have a flat view (`Cells`).
+
+Up to K = INTERLEAVED every lane has a matrix of its own, beside those of its neighbours. Above it a block is one game, alone or
+with EIGHT policies that are carried through one pass over its matrix. Above K = WHOLE half of the matrix is read, since it is
+antisymmetric (`halved_alone` says how).
 
 Matrices are centred (P - 1/2, antisymmetric) and held transposed, [j, i, lane]: adding a constant to P q changes no update,
 and exploitability loses no digits.
+
+Arithmetic is strict: exponentials, logarithms and fused products are written out here, so that they are the same bits in a
+vector as alone, and no processor or library swaps in others.
 
 Win rates of a slot are kept until the slot is written (`known`), so that a stage pays for new policies only; but a slot that an
 iteration leaves alone is asked about anew in the next, so that no run rests on one draw of labels.
@@ -21,7 +28,8 @@ Numba's disk cache watches this file alone: whatever the kernel calls lives here
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import intrinsic, overload
 from numpy.typing import NDArray
 
 PROX, GRADIENT, PAIRS, RESPONSES, PROJECTION, MIX = range(6)
@@ -30,6 +38,14 @@ OK, NONFINITE, DIVERGED = range(3)
 REFERENCE, START, EQUILIBRIUM = range(3)
 ITERATION, ROW, QUERY, QUERIES, GRADIENTS = range(5)
 """Counts of a block: iteration, row of the coefficients, queries so far in this iteration, queries and gradients in all."""
+
+INTERLEAVED, WHOLE = 32, 400
+"""Up to which K every lane has a matrix of its own, and up to which K all of a matrix is read."""
+COUNTED = 128
+"""Up to which K opponents are drawn by counting."""
+EIGHT = 8
+"""How many lanes are held in registers, how many policies of one game are carried through one pass over its matrix, and how many
+partial sums a row has (`halved_alone`)."""
 
 WATCH_EVERY = 10
 WATCH_STRETCH = 10
@@ -57,14 +73,22 @@ class Table(NamedTuple):
     returned: int
 
 
+class Matrix(NamedTuple):
+    """A centred matrix for every lane, or (M = 1) one for all: [j, i] and a lane."""
+
+    lanes: NDArray  # (K, K, M)
+    rows: NDArray  # (K, K M), the same memory
+    eights: NDArray  # (K + padding, ceil(K / 8), 8) above K = WHOLE, zeros beyond K; else without rows
+
+
 class Block(NamedTuple):
     """W instances of K actions at one beta, and the feedback they give."""
 
-    advantage: NDArray  # (K, K, W) P - 1/2, transposed
-    labels: NDArray  # (K, K, W) mean label - 1/2, transposed
+    advantage: Matrix  # P - 1/2, transposed
+    labels: Matrix  # mean label - 1/2, transposed
     clean: bool  # feedback is exact and labels are advantage: measures and stages may share win rates
-    fixed: NDArray  # (3, K, W) log-probabilities: REFERENCE, START, EQUILIBRIUM
-    fixed_probs: NDArray  # (3, K, W)
+    fixed: NDArray  # (3, K W) log-probabilities: REFERENCE, START, EQUILIBRIUM
+    fixed_probs: NDArray  # (3, K W)
     streams: NDArray  # (W,) uint64
     beta: float
     watched_beta: float
@@ -73,23 +97,43 @@ class Block(NamedTuple):
     assumed_flip: float
 
 
+class Cells(NamedTuple):
+    """The memory of a State's arrays of the same names, flat: cell i W + w is action i of lane w."""
+
+    logs: NDArray  # (s + 2, K W)
+    probs: NDArray  # (s + 2, K W)
+    wins: NDArray  # (s + 2, K W)
+    move: NDArray  # (K W,)
+    field: NDArray  # (K W,)
+    average: NDArray  # (2, K W)
+    eights: NDArray  # (2, 8 R)
+
+
 class State(NamedTuple):
     """The policies of a block, what is known of them, and room to work in. Two slots follow the tableau's s."""
 
     logs: NDArray  # (s + 2, K, W) log-probabilities; slot s is the average, s + 1 a best response
     probs: NDArray  # (s + 2, K, W)
     wins: NDArray  # (s + 2, K, W) win rates, where known
+    cells: Cells
     known: NDArray  # (s,)
     written: NDArray  # (s,) in this iteration
     ready: NDArray  # (s + 2,) whether wins holds what an exact query would return, paid for or not
     counts: NDArray  # (5,) see ITERATION ... GRADIENTS
     move: NDArray  # (K, W) new logits
-    field: NDArray  # (K, W) weighted win rates
+    field: NDArray  # (K, W) room for one value a cell
     before: NDArray  # (K, W)
     average: NDArray  # (2, K, W) log peak and factor of the running sum of probabilities
     look: NDArray  # (3, W) a sum, a peak, a measure
+    threshold: NDArray  # (W,) what is watched may not exceed it for long
+    streak: NDArray  # (W,) looks for which it has
+    eights: NDArray  # (2, R, 8) a policy and its win rates above K = WHOLE: R = ceil(K / 8) rows of a policy alone, else an action a row
+    partial: NDArray  # (16, 8)
     sums: NDArray  # (2, K) running sums of an opponent, of a source of pairs
     tally: NDArray  # (2, samples) responses drawn, and their wins
+    panel: NDArray  # (2, L) uint64 draw and action, draw by draw
+    drawn: NDArray  # (2, L) uniforms
+    chosen: NDArray  # (L,) uint64 opponents
 
 
 class Records(NamedTuple):
@@ -99,24 +143,26 @@ class Records(NamedTuple):
     slots: NDArray  # (Q,) slots to keep; s is the average
     measures: NDArray  # (M, 2) which measure; 0 of the returned policy, 1 of the average
     with_average: bool
-    logs: NDArray  # (Q, R, K, W)
+    logs: NDArray  # (Q, R, K W)
     measured: NDArray  # (M, R, W)
     spent: NDArray  # (R, 2)
     status: NDArray  # (W,)
     status_step: NDArray  # (W,)
 
 
-_options = {"nogil": True, "cache": True, "error_model": "numpy"}
+_options = {"nogil": True, "cache": True, "error_model": "numpy", "_nrt": False}
+
+_inlined = _options | {"inline": "always"}
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _LOW, _32, _11, _21 = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(11), np.uint64(21)
 
 
-@njit(**_options)
+@njit(**_inlined)
 def philox(key, draw, action, query, iteration):
     """Four 32-bit words (in uint64) of Philox 4x32-10 at counter (draw, action, query, iteration) under a 64-bit key."""
-    a, b, c, d = np.uint64(draw), np.uint64(action), np.uint64(query), np.uint64(iteration)
+    a, b, c, d = np.uint64(draw) & _LOW, np.uint64(action) & _LOW, np.uint64(query) & _LOW, np.uint64(iteration) & _LOW
     low, high = key & _LOW, key >> _32
     for _ in range(10):
         x, y = _M0 * a, _M1 * c
@@ -125,68 +171,390 @@ def philox(key, draw, action, query, iteration):
     return a, b, c, d
 
 
-@njit(**_options)
+@njit(**_inlined)
 def uniforms(key, draw, action, query, iteration):
     """Two independent uniforms on [0, 1) with 53 bits each."""
     a, b, c, d = philox(key, draw, action, query, iteration)
-    first = np.float64((a << _21) | (b >> _11)) * 2.0**-53
-    second = np.float64((c << _21) | (d >> _11)) * 2.0**-53
+    first = np.float64(np.int64((a << _21) | (b >> _11))) * 2.0**-53
+    second = np.float64(np.int64((c << _21) | (d >> _11))) * 2.0**-53
     return first, second
 
 
-@njit(**_options)
-def normalise(state, slot):
-    """logs[slot] <- log softmax of itself, probs[slot] <- its softmax."""
-    logs, probs = state.logs, state.probs
-    actions, lanes = state.move.shape
-    total, top = state.look[0], state.look[1]
-    for w in range(lanes):
-        top[w] = logs[slot, 0, w]
-        total[w] = 0.0
-    for i in range(1, actions):
-        for w in range(lanes):
-            top[w] = max(top[w], logs[slot, i, w])
-    for i in range(actions):
-        for w in range(lanes):
-            value = np.exp(logs[slot, i, w] - top[w])
-            probs[slot, i, w] = value
-            total[w] += value
-    for w in range(lanes):
-        top[w] += np.log(total[w])
-        total[w] = 1.0 / total[w]
-    for i in range(actions):
-        for w in range(lanes):
-            probs[slot, i, w] *= total[w]
-            logs[slot, i, w] -= top[w]
+def fused(a, b, c):
+    """a b + c, rounded once where it is compiled. The compiler never fuses of its own accord: its choice would vary with the loop."""
+    return a * b + c
+
+
+@intrinsic
+def _fused(typing_context, a, b, c):
+    def generate(context, builder, signature, arguments):
+        return builder.fma(*arguments)
+
+    return types.float64(types.float64, types.float64, types.float64), generate
+
+
+@overload(fused)
+def _compiled_fused(a, b, c):
+    return lambda a, b, c: _fused(a, b, c)
+
+
+_SHIFT = 1.5 * 2.0**52
+_LOG2_E, _LN2_HIGH, _LN2_LOW = 1.4426950408889634, 6.93147180369123816490e-01, 1.90821492927058770002e-10
+_52, _ONE, _ROOT_HALF = np.int64(52), np.float64(1.0).view(np.int64), np.float64(np.sqrt(0.5)).view(np.int64)
 
 
 @njit(**_options)
-def write_logits(state, slot, logits):
-    """The policy with these logits (K, W) enters a slot."""
+def tail(r):
+    """(e^r - 1 - r) / r^2 for |r| <= ln(2)/2: the polynomial of least relative error, 2e-16."""
+    value = fused(r, 2.506816908915108e-08, 2.762004664751964e-07)
+    value = fused(r, value, 2.7557355505578615e-06)
+    value = fused(r, value, 2.480152139635458e-05)
+    value = fused(r, value, 0.000198412697846689)
+    value = fused(r, value, 0.0013888888917138362)
+    value = fused(r, value, 0.008333333333356199)
+    value = fused(r, value, 0.04166666666662431)
+    value = fused(r, value, 0.16666666666666644)
+    return fused(r, value, 0.5)
+
+
+@njit(**_options)
+def exponential(x):
+    """e^x for x <= 709 to the last bit or two, 0 below -708: with k the integer next to x / ln 2, 2^k e^(x - k ln 2).
+
+    Adding 3/2 2^52 rounds to an integer and leaves it in the low bits, which are moved to where a float keeps its exponent.
+    """
+    shifted = fused(x, _LOG2_E, _SHIFT)
+    k = shifted - _SHIFT
+    r = fused(k, -_LN2_LOW, fused(k, -_LN2_HIGH, x))
+    power = np.int64((np.float64(shifted).view(np.int64) << _52) + _ONE).view(np.float64)
+    value = fused(power, fused(r * r, tail(r), r), power)
+    return 0.0 if x < -708.0 else value
+
+
+@njit(**_options)
+def logarithm(x):
+    """log x for normal x > 0 to the last bit or two; 0, infinity and nan as everywhere.
+
+    x = 2^k (1 + s) / (1 - s) with (1 + s) / (1 - s) in [sqrt(1/2), sqrt(2)], and log((1 + s) / (1 - s)) = 2 (s + s^3/3 + ...).
+    """
+    bits = np.float64(x).view(np.int64)
+    k = (bits - _ROOT_HALF) >> _52
+    m = np.int64(bits - (k << _52)).view(np.float64)
+    s = (m - 1.0) / (m + 1.0)
+    t = s * s
+    value = fused(t, 0.06543583611089734, 0.06634359227487781)
+    value = fused(t, value, 0.07693120936489783)
+    value = fused(t, value, 0.09090897798724036)
+    value = fused(t, value, 0.11111111196072325)
+    value = fused(t, value, 0.14285714285400772)
+    value = fused(t, value, 0.2000000000000044)
+    value = fused(t, value, 0.3333333333333333)
+    value = fused(float(k), _LN2_HIGH, fused(float(k), _LN2_LOW, 2.0 * fused(s * t, value, s)))
+    return value if x > 0.0 and x < np.inf else -np.inf if x == 0.0 else x
+
+
+@njit(**_inlined)
+def load(array, row, w):
+    """Eight neighbours of a row, to be kept in registers."""
+    return (
+        array[row, w],
+        array[row, w + 1],
+        array[row, w + 2],
+        array[row, w + 3],
+        array[row, w + 4],
+        array[row, w + 5],
+        array[row, w + 6],
+        array[row, w + 7],
+    )
+
+
+@njit(**_inlined)
+def store(array, row, w, u):
+    """Eight neighbours of a row."""
+    array[row, w], array[row, w + 1], array[row, w + 2], array[row, w + 3] = u[0], u[1], u[2], u[3]
+    array[row, w + 4], array[row, w + 5], array[row, w + 6], array[row, w + 7] = u[4], u[5], u[6], u[7]
+
+
+@njit(**_inlined)
+def larger(u, v):
+    """max(u, v) for eight numbers each."""
+    return (
+        max(u[0], v[0]),
+        max(u[1], v[1]),
+        max(u[2], v[2]),
+        max(u[3], v[3]),
+        max(u[4], v[4]),
+        max(u[5], v[5]),
+        max(u[6], v[6]),
+        max(u[7], v[7]),
+    )
+
+
+@njit(**_inlined)
+def plus(u, v):
+    """u + v for eight numbers each."""
+    return (
+        u[0] + v[0],
+        u[1] + v[1],
+        u[2] + v[2],
+        u[3] + v[3],
+        u[4] + v[4],
+        u[5] + v[5],
+        u[6] + v[6],
+        u[7] + v[7],
+    )
+
+
+@njit(**_inlined)
+def minus(u, v):
+    """u - v for eight numbers each."""
+    return (
+        u[0] - v[0],
+        u[1] - v[1],
+        u[2] - v[2],
+        u[3] - v[3],
+        u[4] - v[4],
+        u[5] - v[5],
+        u[6] - v[6],
+        u[7] - v[7],
+    )
+
+
+@njit(**_inlined)
+def times(u, v):
+    """u v for eight numbers each."""
+    return (
+        u[0] * v[0],
+        u[1] * v[1],
+        u[2] * v[2],
+        u[3] * v[3],
+        u[4] * v[4],
+        u[5] * v[5],
+        u[6] * v[6],
+        u[7] * v[7],
+    )
+
+
+@njit(**_inlined)
+def scaled(u, x, s):
+    """u x + s for eight numbers u and s."""
+    return (
+        fused(u[0], x, s[0]),
+        fused(u[1], x, s[1]),
+        fused(u[2], x, s[2]),
+        fused(u[3], x, s[3]),
+        fused(u[4], x, s[4]),
+        fused(u[5], x, s[5]),
+        fused(u[6], x, s[6]),
+        fused(u[7], x, s[7]),
+    )
+
+
+@njit(**_inlined)
+def multiplied(u, v, s):
+    """u v + s for eight numbers each."""
+    return (
+        fused(u[0], v[0], s[0]),
+        fused(u[1], v[1], s[1]),
+        fused(u[2], v[2], s[2]),
+        fused(u[3], v[3], s[3]),
+        fused(u[4], v[4], s[4]),
+        fused(u[5], v[5], s[5]),
+        fused(u[6], v[6], s[6]),
+        fused(u[7], v[7], s[7]),
+    )
+
+
+_NOTHING = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+@njit(**_options)
+def normalise_alone(logits, logs, probs):
+    """logs = log softmax of the logits of one policy (K,), probs = their softmax."""
+    top, total = -np.inf, 0.0
     for i in range(logits.shape[0]):
-        for w in range(logits.shape[1]):
-            state.logs[slot, i, w] = logits[i, w]
-    normalise(state, slot)
+        top = max(top, logits[i])
+    for i in range(logits.shape[0]):
+        logs[i] = logits[i] - top
+        probs[i] = exponential(logs[i])
+    for i in range(logits.shape[0]):
+        total += probs[i]
+    scale, shift = 1.0 / total, logarithm(total)
+    for i in range(logits.shape[0]):
+        probs[i] *= scale
+        logs[i] -= shift
+
+
+@njit(**_options)
+def normalise_together(logits, logs, probs, log_cells, prob_cells, look):
+    """The same for the policies of all lanes (K, W), of which cells are flat views; look is room for two numbers a lane."""
+    actions, lanes = logits.shape
+    for group in range(lanes // EIGHT):
+        w = EIGHT * group
+        top = load(logits, 0, w)
+        for i in range(1, actions):
+            top = larger(top, load(logits, i, w))
+        for i in range(actions):
+            store(logs, i, w, minus(load(logits, i, w), top))
+    for n in range(log_cells.shape[0]):
+        prob_cells[n] = exponential(log_cells[n])
+    for group in range(lanes // EIGHT):
+        w = EIGHT * group
+        total = load(probs, 0, w)
+        for i in range(1, actions):
+            total = plus(total, load(probs, i, w))
+        store(look, 0, w, total)
+    for w in range(lanes):
+        look[1, w] = logarithm(look[0, w])
+        look[0, w] = 1.0 / look[0, w]
+    for group in range(lanes // EIGHT):
+        w = EIGHT * group
+        scale, shift = load(look, 0, w), load(look, 1, w)
+        for i in range(actions):
+            store(probs, i, w, times(load(probs, i, w), scale))
+            store(logs, i, w, minus(load(logs, i, w), shift))
+
+
+@njit(**_inlined)
+def normalise(state, slot):
+    """logs[slot] = log softmax of state.move, probs[slot] = its softmax; nothing is known of its win rates."""
+    cells = state.cells
+    if state.move.shape[1] == 1:
+        normalise_alone(cells.move, cells.logs[slot], cells.probs[slot])
+    else:
+        normalise_together(state.move, state.logs[slot], state.probs[slot], cells.logs[slot], cells.probs[slot], state.look)
     state.ready[slot] = False
 
 
 @njit(**_options)
-def win_rates(matrix, probs, slot, out, target):
-    """out[target, i] = sum_j matrix[j, i] probs[slot, j], summed in the order of j; memory is read in its order too."""
-    actions, lanes = matrix.shape[0], matrix.shape[2]
-    sums = out[target].reshape(actions * lanes)
-    rows = matrix.reshape(actions, actions * lanes)
-    for n in range(actions * lanes):
-        sums[n] = 0.0
-    for j in range(actions):
+def interleaved(matrix, policy, out):
+    """out[i] = sum_j matrix[j, i] policy[j], every lane with a matrix of its own, summed in the order of j."""
+    actions, lanes = policy.shape
+    for i in range(actions):
+        for group in range(lanes // EIGHT):
+            w = EIGHT * group
+            total = _NOTHING
+            for j in range(actions):
+                total = multiplied(load(matrix[j], i, w), load(policy, j, w), total)
+            store(out, i, w, total)
+
+
+@njit(**_options)
+def whole_alone(rows, policy, out):
+    """The same in the same order for one policy, four rows of its matrix at a time."""
+    actions = policy.shape[0]
+    for i in range(actions):
+        out[i] = 0.0
+    for quarter in range(actions // 4):
+        j = 4 * quarter
+        a, b, c, d = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
+        p, q, r, s = policy[j], policy[j + 1], policy[j + 2], policy[j + 3]
+        for i in range(actions):
+            out[i] = fused(d[i], s, fused(c[i], r, fused(b[i], q, fused(a[i], p, out[i]))))
+    for j in range(actions - actions % 4, actions):
+        row, p = rows[j], policy[j]
+        for i in range(actions):
+            out[i] = fused(row[i], p, out[i])
+
+
+@njit(**_options)
+def whole_together(rows, policy, out):
+    """The same in the same order for eight policies of one matrix, four rows at a time."""
+    actions = policy.shape[0]
+    for i in range(actions):
+        store(out, i, 0, _NOTHING)
+    for quarter in range(actions // 4):
+        j = 4 * quarter
+        a, b, c, d = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
+        p, q, r, s = load(policy, j, 0), load(policy, j + 1, 0), load(policy, j + 2, 0), load(policy, j + 3, 0)
+        for i in range(actions):
+            store(out, i, 0, scaled(s, d[i], scaled(r, c[i], scaled(q, b[i], scaled(p, a[i], load(out, i, 0))))))
+    for j in range(actions - actions % 4, actions):
+        row, p = rows[j], load(policy, j, 0)
+        for i in range(actions):
+            store(out, i, 0, scaled(p, row[i], load(out, i, 0)))
+
+
+@njit(**_options)
+def halved_alone(matrix, policy, out):
+    """out = matrix' policy for one policy, from the part of its antisymmetric matrix on and above the diagonal of 8 x 8 blocks.
+
+    Row j of A serves twice: out_i += A_ji p_j for the columns i beyond the row's block, and out_j -= sum_i A_ji p_i, in eight
+    partial sums, of the columns i = 0, 1, ..., 7 modulo 8. Rows come in pairs, so that what is read of out and p serves both.
+    Reading a large matrix is what takes the time, and half of it is read.
+    """
+    blocks = matrix.shape[1]
+    for block in range(blocks):
+        store(out, block, 0, _NOTHING)
+    for block in range(blocks):
+        for r in range(EIGHT):
+            for c in range(r + 1, EIGHT):
+                a = matrix[EIGHT * block + r, block, c]
+                out[block, c] = fused(a, policy[block, r], out[block, c])
+                out[block, r] = fused(-a, policy[block, c], out[block, r])
+        for r in range(0, EIGHT, 2):
+            one, two = matrix[EIGHT * block + r], matrix[EIGHT * block + r + 1]
+            x, y = policy[block, r], policy[block, r + 1]
+            s, t = _NOTHING, _NOTHING
+            for b in range(block + 1, blocks):
+                u, v, p = load(one, b, 0), load(two, b, 0), load(policy, b, 0)
+                s, t = multiplied(u, p, s), multiplied(v, p, t)
+                store(out, b, 0, scaled(v, y, scaled(u, x, load(out, b, 0))))
+            out[block, r] -= ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
+            out[block, r + 1] -= ((t[0] + t[4]) + (t[2] + t[6])) + ((t[1] + t[5]) + (t[3] + t[7]))
+
+
+@njit(**_options)
+def halved_together(matrix, policy, out, partial):
+    """The same in the same order for eight policies of one matrix: policy and out hold an action a row, and a policy a column."""
+    rows, blocks, _ = matrix.shape
+    for i in range(rows):
+        store(out, i, 0, _NOTHING)
+    for block in range(blocks):
+        first = EIGHT * block
+        for r in range(EIGHT):
+            for c in range(r + 1, EIGHT):
+                a = matrix[first + r, block, c]
+                store(out, first + c, 0, scaled(load(policy, first + r, 0), a, load(out, first + c, 0)))
+                store(out, first + r, 0, scaled(load(policy, first + c, 0), -a, load(out, first + r, 0)))
+        for r in range(0, EIGHT, 2):
+            one, two = matrix[first + r], matrix[first + r + 1]
+            x, y = load(policy, first + r, 0), load(policy, first + r + 1, 0)
+            for c in range(EIGHT):
+                s, t = _NOTHING, _NOTHING
+                for b in range(block + 1, blocks):
+                    i = EIGHT * b + c
+                    p = load(policy, i, 0)
+                    s, t = scaled(p, one[b, c], s), scaled(p, two[b, c], t)
+                    store(out, i, 0, scaled(y, two[b, c], scaled(x, one[b, c], load(out, i, 0))))
+                store(partial, c, 0, s)
+                store(partial, EIGHT + c, 0, t)
+            for w in range(EIGHT):
+                s, t = partial[:EIGHT, w], partial[EIGHT:, w]
+                out[first + r, w] -= ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
+                out[first + r + 1, w] -= ((t[0] + t[4]) + (t[2] + t[6])) + ((t[1] + t[5]) + (t[3] + t[7]))
+
+
+@njit(**_inlined)
+def win_rates(matrix, state, slot, target):
+    """wins[target] = matrix' probs[slot] by lane. K alone decides the order of the sums."""
+    actions, lanes = state.move.shape
+    if actions > WHOLE:
+        cells, probs, wins = state.cells.eights, state.cells.probs[slot], state.cells.wins[target]
+        for n in range(probs.shape[0]):
+            cells[0, n] = probs[n]
         if lanes == 1:
-            p = probs[slot, j, 0]
-            for i in range(actions):
-                sums[i] += rows[j, i] * p
+            halved_alone(matrix.eights, state.eights[0], state.eights[1])
         else:
-            for i in range(actions):
-                for w in range(lanes):
-                    sums[i * lanes + w] += rows[j, i * lanes + w] * probs[slot, j, w]
+            halved_together(matrix.eights, state.eights[0], state.eights[1], state.partial)
+        for n in range(wins.shape[0]):
+            wins[n] = cells[1, n]
+    elif lanes == 1:
+        whole_alone(matrix.rows, state.cells.probs[slot], state.cells.wins[target])
+    elif actions > INTERLEAVED:
+        whole_together(matrix.rows, state.probs[slot], state.wins[target])
+    else:
+        interleaved(matrix.lanes, state.probs[slot], state.wins[target])
 
 
 @njit(**_options)
@@ -198,35 +566,78 @@ def accumulate(probs, slot, lane, sums):
         sums[j] = running
 
 
-@njit(**_options)
+@njit(**_inlined)
 def draw_action(sums, uniform):
-    """Inverse CDF: the first action whose running sum exceeds uniform times the total."""
+    """Inverse CDF: the first action whose running sum exceeds uniform times the total, by halving."""
     level = uniform * sums[-1]
-    low, high = 0, sums.shape[0] - 1
-    while low < high:
-        middle = (low + high) // 2
-        if sums[middle] > level:
-            high = middle
-        else:
-            low = middle + 1
+    low, left = 0, sums.shape[0]
+    while left > 1:
+        half = left // 2
+        low += half if sums[low + half - 1] <= level else 0
+        left -= half
     return low
 
 
 @njit(**_options)
+def draw_actions(sums, uniforms, chosen):
+    """The same for many uniforms. Up to K = COUNTED the running sums that are not beyond are counted, which vectorises over draws."""
+    if sums.shape[0] > COUNTED:
+        for n in range(chosen.shape[0]):
+            chosen[n] = np.uint64(draw_action(sums, uniforms[n]))
+        return
+    total = sums[-1]
+    for n in range(chosen.shape[0]):
+        chosen[n] = np.uint64(0)
+    for j in range(sums.shape[0] - 1):
+        for n in range(chosen.shape[0]):
+            chosen[n] += np.uint64(1) if sums[j] <= uniforms[n] * total else np.uint64(0)
+
+
+@njit(**_inlined)
+def chance(block, i, j, w):
+    """Of a label that says that i beat j."""
+    matrix = block.labels.lanes
+    return matrix[j, i, w if matrix.shape[2] > 1 else 0] + 0.5
+
+
+@njit(**_options)
+def panel_of_draws(key, before, panel, query, iteration, first, second):
+    """The two uniforms of every draw of a panel, of which so many draws have been `before`."""
+    for n in range(first.shape[0]):
+        first[n], second[n] = uniforms(key, before + panel[0, n], panel[1, n], query, iteration)
+
+
+@njit(**_options)
+def count_wins(labels, lane, chosen, uniforms, wins):
+    """wins[i] += the labels that say that i beat its opponent, draw by draw."""
+    actions = wins.shape[0]
+    for d in range(chosen.shape[0] // actions):
+        rivals, drawn = chosen[d * actions : (d + 1) * actions], uniforms[d * actions : (d + 1) * actions]
+        for i in range(actions):
+            wins[i] += 1.0 if drawn[i] < labels[rivals[i], i, lane] + 0.5 else 0.0
+
+
+@njit(**_options)
 def duel_win_rates(block, state, slot):
-    """state.wins[slot] = means of Bernoulli labels against opponents drawn from the slot, debiased and centred."""
+    """state.wins[slot] = means of Bernoulli labels against opponents drawn from the slot, debiased and centred.
+
+    A panel of draws for all actions at a time, each step of which is one loop that vectorises: uniforms, opponents, labels.
+    """
     actions, lanes = state.move.shape
     query, iteration = state.counts[QUERY], state.counts[ITERATION]
+    draws, labels, sums, wins = state.panel.shape[1] // actions, block.labels.lanes, state.sums[0], state.sums[1]
     for w in range(lanes):
-        accumulate(state.probs, slot, w, state.sums[0])
+        accumulate(state.probs, slot, w, sums)
         for i in range(actions):
-            wins = 0
-            for draw in range(block.duels):
-                first, second = uniforms(block.streams[w], draw, i, query, iteration)
-                j = draw_action(state.sums[0], first)
-                if second < block.labels[j, i, w] + 0.5:
-                    wins += 1
-            mean = wins / block.duels
+            wins[i] = 0.0
+        for start in range(0, block.duels, draws):
+            many = actions * min(draws, block.duels - start)
+            first, second, chosen = state.drawn[0, :many], state.drawn[1, :many], state.chosen[:many]
+            panel_of_draws(block.streams[w], np.uint64(start), state.panel, query, iteration, first, second)
+            draw_actions(sums, first, chosen)
+            count_wins(labels, w if labels.shape[2] > 1 else 0, chosen, second, wins)
+        for i in range(actions):
+            mean = wins[i] / block.duels
             state.wins[slot, i, w] = (mean - block.assumed_flip) / (1.0 - 2.0 * block.assumed_flip) - 0.5
 
 
@@ -236,7 +647,7 @@ def ask(block, state, slot):
     if block.duels > 0:
         duel_win_rates(block, state, slot)
     elif not state.ready[slot]:
-        win_rates(block.labels, state.probs, slot, state.wins, slot)
+        win_rates(block.labels, state, slot, slot)
         state.ready[slot] = True
     state.known[slot] = True
     state.counts[QUERY] += 1
@@ -244,19 +655,25 @@ def ask(block, state, slot):
 
 
 @njit(**_options)
-def weigh(weights, values, out):
-    """out = sum_s weights[s] values[s], skipping slots of weight 0."""
-    for i in range(out.shape[0]):
-        for w in range(out.shape[1]):
-            out[i, w] = 0.0
+def combine(weights, scale, values, out):
+    """out += scale sum_s weights[s] values[s] (n,), skipping slots of weight 0, two at a time."""
+    held = -1
     for s in range(weights.shape[0]):
         if weights[s] != 0.0:
-            for i in range(out.shape[0]):
-                for w in range(out.shape[1]):
-                    out[i, w] += weights[s] * values[s, i, w]
+            if held < 0:
+                held = s
+            else:
+                a, b, u, v = scale * weights[held], scale * weights[s], values[held], values[s]
+                for n in range(out.shape[0]):
+                    out[n] = fused(a, u[n], fused(b, v[n], out[n]))
+                held = -1
+    if held >= 0:
+        a, u = scale * weights[held], values[held]
+        for n in range(out.shape[0]):
+            out[n] = fused(a, u[n], out[n])
 
 
-@njit(**_options)
+@njit(**_inlined)
 def field_step(table, block, state, n):
     """state.move = new logits of a prox or gradient stage."""
     row, asked = state.counts[ROW], 0
@@ -266,40 +683,37 @@ def field_step(table, block, state, n):
             if not state.known[s]:
                 ask(block, state, s)
     state.counts[GRADIENTS] += asked
-    weigh(table.anchors[row, n], state.logs, state.move)
-    weigh(table.opponents[row, n], state.wins, state.field)
-    if table.kind[n] == PROX:
-        for i in range(state.move.shape[0]):
-            for w in range(state.move.shape[1]):
-                state.move[i, w] += table.rates[row, n] * state.field[i, w]
-    else:
+    prox = table.kind[n] == PROX
+    state.cells.move[:] = 0.0
+    combine(table.anchors[row, n], 1.0, state.cells.logs, state.cells.move)
+    combine(table.opponents[row, n], table.rates[row, n] if prox else 1.0, state.cells.wins, state.cells.move)
+    if not prox:
         policy_gradient(state, table.base[n], table.rates[row, n])
 
 
-@njit(**_options)
+@njit(**_inlined)
 def policy_gradient(state, base, rate):
-    """state.move = theta_base + rate p (adv - <p, adv>), with adv = state.field + state.move."""
+    """state.move = theta_base + rate p (adv - <p, adv>), with adv = state.move."""
     actions, lanes = state.move.shape
     mean = state.look[0]
     for w in range(lanes):
         mean[w] = 0.0
     for i in range(actions):
         for w in range(lanes):
-            state.field[i, w] += state.move[i, w]
-            mean[w] += state.probs[base, i, w] * state.field[i, w]
+            mean[w] = fused(state.probs[base, i, w], state.move[i, w], mean[w])
     for i in range(actions):
         for w in range(lanes):
-            push = state.probs[base, i, w] * (state.field[i, w] - mean[w])
-            state.move[i, w] = state.logs[base, i, w] + rate * push
+            push = state.probs[base, i, w] * (state.move[i, w] - mean[w])
+            state.move[i, w] = fused(rate, push, state.logs[base, i, w])
 
 
-@njit(**_options)
+@njit(**_inlined)
 def judged(block, i, j, w, uniform):
     """A label for i against j, debiased: drawn where feedback is sampled, expected where it is exact."""
-    chance = block.labels[j, i, w] + 0.5
+    expected = chance(block, i, j, w)
     if block.duels == 0:
-        return chance
-    won = 1.0 if uniform < chance else 0.0
+        return expected
+    won = 1.0 if uniform < expected else 0.0
     return (won - block.assumed_flip) / (1.0 - 2.0 * block.assumed_flip)
 
 
@@ -396,42 +810,46 @@ def projection_step(table, block, state, n):
     if not state.known[rival]:
         ask(block, state, rival)
     state.counts[GRADIENTS] += 1
+    for w in range(lanes):
+        state.look[0, w] = 0.0
     for i in range(actions):
         for w in range(lanes):
-            fitted = 0.0
-            for j in range(actions):
-                fitted += state.probs[rival, j, w] * 0.5 * np.tanh(0.5 * (state.logs[base, i, w] - state.logs[base, j, w]))
-            state.move[i, w] = state.logs[base, i, w] + table.rates[row, n] * (state.wins[rival, i, w] - fitted)
+            state.move[i, w] = state.logs[base, i, w] + table.rates[row, n] * state.wins[rival, i, w]
+        for j in range(actions):
+            for w in range(lanes):
+                shrink = exponential(-abs(state.logs[base, i, w] - state.logs[base, j, w]))
+                excess = (0.5 - shrink / (1.0 + shrink)) * (1.0 if state.logs[base, i, w] > state.logs[base, j, w] else -1.0)
+                state.move[i, w] -= table.rates[row, n] * state.probs[rival, j, w] * excess
 
 
-@njit(**_options)
+@njit(**_inlined)
 def mix_step(weights, state):
     """state.move = log sum_s weights[s] exp(logs[s]), without underflow."""
-    for i in range(state.move.shape[0]):
-        for w in range(state.move.shape[1]):
-            top = -np.inf
-            for s in range(weights.shape[0]):
-                if weights[s] > 0.0:
-                    top = max(top, state.logs[s, i, w])
-            total = 0.0
-            for s in range(weights.shape[0]):
-                if weights[s] > 0.0:
-                    total += weights[s] * np.exp(state.logs[s, i, w] - top)
-            state.move[i, w] = top + np.log(total)
+    top, total, logs = state.cells.field, state.cells.move, state.cells.logs
+    top[:] = -np.inf
+    total[:] = 0.0
+    for s in range(weights.shape[0]):
+        if weights[s] > 0.0:
+            for n in range(top.shape[0]):
+                top[n] = max(top[n], logs[s, n])
+    for s in range(weights.shape[0]):
+        if weights[s] > 0.0:
+            for n in range(top.shape[0]):
+                total[n] += weights[s] * exponential(logs[s, n] - top[n])
+    for n in range(top.shape[0]):
+        total[n] = top[n] + logarithm(total[n])
 
 
-@njit(**_options)
+@njit(**_inlined)
 def copy_slot(state, source, to):
     """A policy enters another slot, with what is known of it."""
-    for i in range(state.move.shape[0]):
-        for w in range(state.move.shape[1]):
-            state.logs[to, i, w] = state.logs[source, i, w]
-            state.probs[to, i, w] = state.probs[source, i, w]
-            state.wins[to, i, w] = state.wins[source, i, w]
+    cells = state.cells
+    for n in range(cells.move.shape[0]):
+        cells.logs[to, n], cells.probs[to, n], cells.wins[to, n] = cells.logs[source, n], cells.probs[source, n], cells.wins[source, n]
     state.known[to], state.ready[to] = state.known[source], state.ready[source]
 
 
-@njit(**_options)
+@njit(**_inlined)
 def run_stage(table, block, state, n):
     """Write the slot of stage n."""
     to = table.to[n]
@@ -449,7 +867,7 @@ def run_stage(table, block, state, n):
         projection_step(table, block, state, n)
     else:
         field_step(table, block, state, n)
-    write_logits(state, to, state.move)
+    normalise(state, to)
     state.known[to] = False
 
 
@@ -463,7 +881,7 @@ def change_span(state, slot):
     return high - low
 
 
-@njit(**_options)
+@njit(**_inlined)
 def iterate(table, block, state):
     """One iteration: every loop, every stage that is due. What is known of a slot that was not written lately is asked anew."""
     for s in range(state.known.shape[0]):
@@ -485,105 +903,117 @@ def iterate(table, block, state):
 
 
 @njit(**_options)
-def divergence(logs_p, probs_p, p, logs_q, q, out):
-    """KL(p | q) by lane, as sum p (e^d - 1 - d) with d = log q - log p: no cancellation, no overflow."""
-    for w in range(out.shape[0]):
-        out[w] = 0.0
-    for i in range(logs_p.shape[1]):
-        for w in range(out.shape[0]):
-            d = logs_q[q, i, w] - logs_p[p, i, w]
-            if abs(d) < 1e-3:
-                out[w] += probs_p[p, i, w] * d * d * (0.5 + d * (1.0 / 6.0 + d * (1.0 / 24.0 + d / 120.0)))
-            elif d > 30.0:
-                out[w] += np.exp(logs_q[q, i, w]) - probs_p[p, i, w] * (1.0 + d)
-            else:
-                out[w] += probs_p[p, i, w] * (np.expm1(d) - d)
+def divergence(log_p, p, log_q, q, terms):
+    """terms of KL(p | q) by cell, q - p - p d with d = log q - log p; where d is small p d^2 (1/2 + d/6 + ...)
+
+    So nothing cancels, and nothing overflows.
+    """
+    for n in range(terms.shape[0]):
+        d = log_q[n] - log_p[n]
+        near, far = p[n] * (d * d * tail(d)), q[n] - p[n] * (1.0 + d)
+        terms[n] = near if abs(d) < 0.34 else far
+
+
+@njit(**_options)
+def add_up(terms, look, out):
+    """look[out] = sums by lane."""
+    actions, lanes = terms.shape
+    if lanes == 1:
+        total = 0.0
+        for i in range(actions):
+            total += terms[i, 0]
+        look[out, 0] = total
+    else:
+        for group in range(lanes // EIGHT):
+            w = EIGHT * group
+            totals = load(terms, 0, w)
+            for i in range(1, actions):
+                totals = plus(totals, load(terms, i, w))
+            store(look, out, w, totals)
 
 
 @njit(**_options)
 def exploitability(block, state, slot, beta):
     """state.look[2] = max_u J(u, p) - 1/2 by lane: beta KL(p | best response), or max (P p) - 1/2 at beta = 0."""
-    actions, lanes = state.move.shape
-    out, response = state.look[2], state.logs.shape[0] - 1
+    cells, out, response = state.cells, state.look[2], state.logs.shape[0] - 1
     source = slot if block.clean else response
     if not (block.clean and state.ready[slot]):
-        win_rates(block.advantage, state.probs, slot, state.wins, source)
+        win_rates(block.advantage, state, slot, source)
         state.ready[source] = True
     if beta > 0.0:
-        for i in range(actions):
-            for w in range(lanes):
-                state.logs[response, i, w] = block.fixed[REFERENCE, i, w] + state.wins[source, i, w] / beta
+        reference, wins, sharpness = block.fixed[REFERENCE], cells.wins[source], 1.0 / beta
+        for n in range(wins.shape[0]):
+            cells.move[n] = fused(sharpness, wins[n], reference[n])
         normalise(state, response)
-        divergence(state.logs, state.probs, slot, state.logs, response, out)
-        for w in range(lanes):
+        divergence(cells.logs[slot], cells.probs[slot], cells.logs[response], cells.probs[response], cells.field)
+        add_up(state.field, state.look, 2)
+        for w in range(out.shape[0]):
             out[w] *= beta
     else:
-        for w in range(lanes):
-            out[w] = state.wins[source, 0, w]
-        for i in range(1, actions):
-            for w in range(lanes):
-                out[w] = max(out[w], state.wins[source, i, w])
-        for w in range(lanes):
+        wins = state.wins[source]
+        for w in range(out.shape[0]):
+            out[w] = wins[0, w]
+        for i in range(1, wins.shape[0]):
+            for w in range(out.shape[0]):
+                out[w] = max(out[w], wins[i, w])
+        for w in range(out.shape[0]):
             out[w] = max(out[w], 0.0)  # in this order: nan stays nan
 
 
-@njit(**_options)
+@njit(**_inlined)
 def measure(block, state, kind, slot):
     """state.look[2] = one measure of a slot, by lane."""
+    cells, fixed, fixed_probs = state.cells, block.fixed, block.fixed_probs
     if kind == KL_TO_EQUILIBRIUM:
-        divergence(block.fixed, block.fixed_probs, EQUILIBRIUM, state.logs, slot, state.look[2])
+        divergence(fixed[EQUILIBRIUM], fixed_probs[EQUILIBRIUM], cells.logs[slot], cells.probs[slot], cells.field)
+        add_up(state.field, state.look, 2)
     elif kind == KL_TO_REFERENCE:
-        divergence(state.logs, state.probs, slot, block.fixed, REFERENCE, state.look[2])
+        divergence(cells.logs[slot], cells.probs[slot], fixed[REFERENCE], fixed_probs[REFERENCE], cells.field)
+        add_up(state.field, state.look, 2)
     else:
         exploitability(block, state, slot, block.beta if kind == EXPLOITABILITY else 0.0)
 
 
-@njit(**_options)
+@njit(**_inlined)
 def add_to_average(state, slot):
     """Fold one policy into the running sum of probabilities, kept as log peak and factor so that nothing underflows."""
-    peak, factor = state.average[0], state.average[1]
-    for i in range(peak.shape[0]):
-        for w in range(peak.shape[1]):
-            value = state.logs[slot, i, w]
-            if value <= peak[i, w]:
-                factor[i, w] += np.exp(value - peak[i, w])
-            else:
-                factor[i, w] = factor[i, w] * np.exp(peak[i, w] - value) + 1.0
-                peak[i, w] = value
+    peak, factor, logs = state.cells.average[0], state.cells.average[1], state.cells.logs[slot]
+    for n in range(peak.shape[0]):
+        apart = exponential(-abs(logs[n] - peak[n]))
+        factor[n] = factor[n] + apart if logs[n] <= peak[n] else fused(factor[n], apart, 1.0)
+        peak[n] = max(peak[n], logs[n])
 
 
-@njit(**_options)
+@njit(**_inlined)
 def write_average(table, state):
     """The mean of the policies before this iteration (at iteration 0: the start) enters its slot."""
     first = state.counts[ITERATION] == 0
-    for i in range(state.move.shape[0]):
-        for w in range(state.move.shape[1]):
-            total = state.average[0, i, w] + np.log(state.average[1, i, w])
-            state.move[i, w] = state.logs[table.returned, i, w] if first else total
-    write_logits(state, state.known.shape[0], state.move)
+    peak, factor = state.cells.average[0], state.cells.average[1]
+    for n in range(peak.shape[0]):
+        state.cells.move[n] = state.cells.logs[table.returned, n] if first else peak[n] + logarithm(factor[n])
+    normalise(state, state.known.shape[0])
 
 
-@njit(**_options)
+@njit(**_inlined)
 def write_record(table, block, state, records, record):
     """Keep policies, average and measures of one iteration."""
     average = state.known.shape[0]
     if records.with_average:
         write_average(table, state)
     for q in range(records.slots.shape[0]):
-        for i in range(state.move.shape[0]):
-            for w in range(state.move.shape[1]):
-                records.logs[q, record, i, w] = state.logs[records.slots[q], i, w]
+        for n in range(state.cells.move.shape[0]):
+            records.logs[q, record, n] = state.cells.logs[records.slots[q], n]
     for m in range(records.measures.shape[0]):
         measure(block, state, records.measures[m, 0], average if records.measures[m, 1] else table.returned)
-        for w in range(state.move.shape[1]):
+        for w in range(state.look.shape[1]):
             records.measured[m, record, w] = state.look[2, w]
     records.spent[record, 0], records.spent[record, 1] = state.counts[QUERIES], state.counts[GRADIENTS]
 
 
-@njit(**_options)
-def watch(table, block, state, records, threshold, streak):
+@njit(**_inlined)
+def watch(table, block, state, records):
     """Note by lane whether the run is no longer finite, or stands diverged."""
-    iteration = state.counts[ITERATION]
+    iteration, threshold, streak = state.counts[ITERATION], state.threshold, state.streak
     if block.watch_equilibrium:
         measure(block, state, KL_TO_EQUILIBRIUM, table.returned)
     else:
@@ -610,10 +1040,11 @@ def watch(table, block, state, records, threshold, streak):
 @njit(**_options)
 def run_block(table, block, state, records):
     """Run one tableau on one block, from the reference and the start policy to the last recorded iteration."""
-    lanes = state.move.shape[1]
-    threshold, streak = np.zeros(lanes), np.zeros(lanes, dtype=np.int64)
     for s in range(state.known.shape[0]):
-        write_logits(state, s, block.fixed[REFERENCE if s == 0 else START])
+        first = block.fixed[REFERENCE if s == 0 else START]
+        for n in range(first.shape[0]):
+            state.cells.move[n] = first[n]
+        normalise(state, s)
     record, end = 0, records.steps[-1]
     for iteration in range(end + 1):
         state.counts[ITERATION], state.counts[QUERY] = iteration, 0
@@ -622,7 +1053,7 @@ def run_block(table, block, state, records):
             write_record(table, block, state, records, record)
             record += 1
         if iteration % WATCH_EVERY == 0 or iteration == end:
-            watch(table, block, state, records, threshold, streak)
+            watch(table, block, state, records)
         if iteration < end:
             if records.with_average:
                 add_to_average(state, table.returned)

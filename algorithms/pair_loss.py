@@ -14,12 +14,13 @@ near 1/2, where the difference of two large losses is not.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
+from algorithms.pair_kernel import logistic
 from envs.invalid import require
 
 
@@ -36,6 +37,26 @@ class PairLoss(Protocol):
     def slope(self, margin: ArrayLike) -> NDArray: ...
 
     def curvature(self, margin: ArrayLike) -> NDArray: ...
+
+
+class Terms(NamedTuple):
+    """What pairs of margins u add to a fit: the sum of wins L(u) + losses L(-u), and its slopes and curvatures in u, (m,) each."""
+
+    value: float
+    slopes: NDArray
+    curvatures: NDArray
+
+
+def terms(loss: PairLoss, margin: NDArray, wins: NDArray, losses: NDArray) -> Terms:
+    """Of any loss by its three functions; of the logistic ones compiled, from one exponential a pair."""
+    if isinstance(loss, TiltedLogistic):
+        values, slopes, curvatures = np.empty((3, len(margin)))
+        return Terms(logistic(margin, wins, losses, loss.tilt, values, slopes, curvatures), slopes, curvatures)
+    return Terms(
+        float(wins @ loss.value(margin) + losses @ loss.value(-margin)),
+        wins * loss.slope(margin) - losses * loss.slope(-margin),
+        wins * loss.curvature(margin) + losses * loss.curvature(-margin),
+    )
 
 
 class TiltedLogistic(ABC):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ class Plan:
 
 def run_block(plan: Plan, games: list[Game], seeds: int, streams: NDArray, starts: NDArray, block: NDArray) -> kernel.Records:
     """Run the instances whose numbers are in `block` (all at one beta); instance n is game n // seeds, seed n % seeds."""
+    wanted, block = len(block), _filled(block)
     members = [games[number // seeds] for number in block]
     tableau = plan.tableaus[members[0].beta]
     instances = kernel.Block(
@@ -52,10 +54,20 @@ def run_block(plan: Plan, games: list[Game], seeds: int, streams: NDArray, start
         **_policies(plan, members, [starts[number // seeds, number % seeds] for number in block]),
         **_feedback(plan, members),
     )
-    _, actions, lanes = instances.fixed.shape
+    actions, lanes = members[0].actions, len(members)
     records = _records(plan, tableau, actions, lanes)
     kernel.run_block(_table(tableau), instances, _state(tableau, actions, lanes), records)
-    return records
+    return records._replace(
+        logs=records.logs.reshape(*records.logs.shape[:2], actions, lanes)[..., :wanted],
+        measured=records.measured[..., :wanted],
+        status=records.status[:wanted],
+        status_step=records.status_step[:wanted],
+    )
+
+
+def _filled(block: NDArray) -> NDArray:
+    """The instances of a block, one alone or with its last one repeated until eights are full, which is how the kernel takes them."""
+    return block if len(block) == 1 else np.append(block, np.repeat(block[-1], -len(block) % kernel.EIGHT))
 
 
 def _table(tableau: Tableau) -> kernel.Table:
@@ -82,7 +94,7 @@ def _table(tableau: Tableau) -> kernel.Table:
 def _policies(plan: Plan, games: list[Game], starts: list[NDArray]) -> dict[str, Any]:
     references = [game.log_reference for game in games]
     equilibria = [plan.equilibria[id(game)] for game in games] if plan.equilibria else references
-    fixed = np.stack([_lanes(references), _lanes(starts), _lanes(equilibria)])
+    fixed = np.stack([_lanes(policies).reshape(-1) for policies in (references, starts, equilibria)])
     beta, regularised = games[0].beta, plan.target == "regularised"
     return {
         "fixed": fixed,
@@ -94,13 +106,14 @@ def _policies(plan: Plan, games: list[Game], starts: list[NDArray]) -> dict[str,
 
 
 def _feedback(plan: Plan, games: list[Game]) -> dict[str, Any]:
-    feedback = plan.feedback
+    """What is asked and what is true, of every instance, or of the one game that a block has where games are large."""
+    feedback, games = plan.feedback, games if games[0].actions <= kernel.INTERLEAVED else games[:1]
     labels = [feedback.labels(game) if feedback.random else feedback.debiased(feedback.labels(game)) for game in games]
     unchanged = all(np.array_equal(matrix, game.preference) for matrix, game in zip(labels, games, strict=True))
-    advantage = _lanes([game.preference.T - 0.5 for game in games])
+    advantage = _matrix([game.preference for game in games])
     return {
         "advantage": advantage,
-        "labels": advantage if unchanged else _lanes([matrix.T - 0.5 for matrix in labels]),
+        "labels": advantage if unchanged else _matrix(labels),
         "clean": unchanged and not feedback.random,
         "duels": feedback.per_action,
         "assumed_flip": float(feedback.assumed_flip),
@@ -108,29 +121,64 @@ def _feedback(plan: Plan, games: list[Game]) -> dict[str, Any]:
 
 
 def _lanes(arrays: list[NDArray]) -> NDArray:
-    return np.ascontiguousarray(np.stack(arrays, axis=-1))
+    return np.stack(arrays, axis=-1, out=_room(*arrays[0].shape, len(arrays)))
+
+
+LINE = 64
+"""Bytes of a line of the cache."""
+
+
+def _room(*shape: int) -> NDArray:
+    """Zeros that begin where a line of the cache does, so that eight lanes are one line."""
+    size, spare = prod(shape), LINE // 8
+    room = np.zeros(size + spare)
+    first = -room.ctypes.data % LINE // 8
+    return room[first : first + size].reshape(shape)
+
+
+def _matrix(preferences: list[NDArray]) -> kernel.Matrix:
+    actions = len(preferences[0])
+    lanes, eights = _room(actions, actions, len(preferences)), np.zeros((0, 0, kernel.EIGHT))
+    for lane, preference in enumerate(preferences):
+        np.subtract(preference.T, 0.5, out=lanes[:, :, lane])
+    if actions > kernel.WHOLE:
+        rest = -actions % kernel.EIGHT
+        eights = (np.pad(lanes[:, :, 0], (0, rest)) if rest else lanes).reshape(actions + rest, -1, kernel.EIGHT)
+    return kernel.Matrix(lanes=lanes, rows=lanes.reshape(actions, -1), eights=eights)
+
+
+PANEL = 256
+"""Duels whose random numbers are drawn at a time, or one for every action where those are more."""
 
 
 def _state(tableau: Tableau, actions: int, lanes: int) -> kernel.State:
     slots, samples = len(tableau.slots), max(stage.samples for stage in tableau.stages)
     policies, columns = (slots + 2, actions, lanes), (actions, lanes)
-    average = np.zeros((2, *columns))
-    average[0] = -np.inf
+    arrays = {name: _room(*policies) for name in ("logs", "probs", "wins")}
+    arrays |= {"move": _room(*columns), "field": _room(*columns), "average": _room(2, *columns)}
+    arrays["average"][0] = -np.inf
+    eights = np.zeros((2, -(-actions // kernel.EIGHT) * (1 if lanes == 1 else kernel.EIGHT), kernel.EIGHT))
+    draws = max(1, PANEL // actions)
     return kernel.State(
-        logs=np.zeros(policies),
-        probs=np.zeros(policies),
-        wins=np.zeros(policies),
+        **arrays,
+        cells=kernel.Cells(
+            **{name: array.reshape(*array.shape[:-2], actions * lanes) for name, array in arrays.items()}, eights=eights.reshape(2, -1)
+        ),
         known=np.zeros(slots, dtype=np.bool_),
         written=np.zeros(slots, dtype=np.bool_),
         ready=np.zeros(slots + 2, dtype=np.bool_),
         counts=np.zeros(5, dtype=np.int64),
-        move=np.zeros(columns),
-        field=np.zeros(columns),
         before=np.zeros(columns),
-        average=average,
-        look=np.zeros((3, lanes)),
+        look=_room(3, lanes),
+        threshold=np.zeros(lanes),
+        streak=np.zeros(lanes, dtype=np.int64),
+        eights=eights,
+        partial=np.zeros((2 * kernel.EIGHT, kernel.EIGHT)),
         sums=np.zeros((2, actions)),
         tally=np.zeros((2, samples)),
+        panel=np.stack([np.repeat(np.arange(draws), actions), np.tile(np.arange(actions), draws)]).astype(np.uint64),
+        drawn=np.zeros((2, draws * actions)),
+        chosen=np.zeros(draws * actions, dtype=np.uint64),
     )
 
 
@@ -145,7 +193,7 @@ def _records(plan: Plan, tableau: Tableau, actions: int, lanes: int) -> kernel.R
         slots=np.array(kept, dtype=np.int64),
         measures=np.array(codes, dtype=np.int64).reshape(len(codes), 2),
         with_average=plan.with_average,
-        logs=np.zeros((len(kept), at, actions, lanes)),
+        logs=np.zeros((len(kept), at, actions * lanes)),
         measured=np.zeros((len(codes), at, lanes)),
         spent=np.zeros((at, 2), dtype=np.int64),
         status=np.zeros(lanes, dtype=np.int64),

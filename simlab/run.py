@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from algorithms.kernel import Records
+from algorithms.kernel import EIGHT, INTERLEAVED, Records
 from algorithms.tableau import POLICY, Tableau
 from envs.divergence import log_normalise
 from envs.equilibrium import regularised_nash
@@ -22,6 +22,8 @@ from envs.invalid import Invalid, require
 from simlab.packing import AVERAGE, MEASURES, Plan, run_block
 
 STATUS = np.array(["ok", "nonfinite", "diverged"])
+LANES = 32
+"""Instances in a block, of small games."""
 
 
 class Method(Protocol):
@@ -203,10 +205,15 @@ def _numbers(start: ArrayLike) -> NDArray:
 
 
 def _blocks(games: list[Game], seeds: int, *, one_lane: bool) -> Iterable[NDArray]:
-    """Instance numbers, cut into blocks of one beta. How many lanes a block has changes no result."""
-    actions = games[0].actions
-    lanes = 1 if one_lane else 32 if actions <= 32 else 8 if actions <= 128 else 1
+    """Instance numbers, cut into blocks of one beta, for large games of one game. How many lanes a block has changes no result."""
     betas = np.repeat([game.beta for game in games], seeds)
+    if games[0].actions > INTERLEAVED:
+        whole = 0 if one_lane else seeds - seeds % EIGHT
+        for game in range(len(games)):
+            yield from (np.arange(EIGHT) + seeds * game + at for at in range(0, whole, EIGHT))
+            yield from (np.array([seeds * game + at]) for at in range(whole, seeds))
+        return
+    lanes = 1 if one_lane else LANES
     for beta in np.unique(betas):
         members = np.flatnonzero(betas == beta)
         yield from (members[at : at + lanes] for at in range(0, len(members), lanes))
