@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("simlab", "envs", "algorithms", "theory", "scaled", "conf")
-NOT_SHIPPED = ("tests", "notebooks", "docs", "benchmarks", "examples")
+PACKAGES = ("simlab", "envs", "algorithms", "theory", "scaled", "benchmarks", "conf")
+NOT_SHIPPED = ("tests", "notebooks", "docs", "examples")
 MEMBERS = {"env": "envs", "algorithm": "algorithms", "claim": "theory"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
@@ -70,7 +70,8 @@ def declared(requirements: list[str]) -> set[str]:
     return {re.match(r"[\w-]+", requirement)[0].lower() for requirement in requirements}
 
 
-DISTRIBUTIONS = packages_distributions()
+DISTRIBUTIONS = {"pyspiel": ["open_spiel"], **packages_distributions()}
+"""Of what is imported; OpenSpiel need not be installed."""
 
 
 @pytest.mark.parametrize("module", sorted(SOURCES))
@@ -78,16 +79,17 @@ def test_every_import_is_a_declared_dependency(module: str) -> None:
     core = declared(PROJECT["dependencies"])
     extras = PROJECT["optional-dependencies"]
     scaled = declared([name for extra in ("scaled", "lm", "vllm", "trackers") for name in extras[extra]])
-    allowed = {"envs": {"numpy", "scipy", "numba"}, "scaled": core | scaled}.get(module.partition(".")[0], core)
+    peers = scaled | declared(extras["bench"])
+    allowed = {"envs": {"numpy", "scipy", "numba"}, "scaled": core | scaled, "benchmarks": core | peers}.get(module.partition(".")[0], core)
     for name in top(SOURCES[module]) - set(PACKAGES) - sys.stdlib_module_names:
         assert allowed & {found.lower() for found in DISTRIBUTIONS.get(name, [name])}, f"{module} imports {name}"
 
 
 ABOVE = {
-    "envs": {"algorithms", "simlab", "theory", "scaled"},
-    "algorithms": {"simlab", "theory", "scaled"},
-    "theory": {"scaled"},
-    "scaled": {"theory"},
+    "envs": {"algorithms", "simlab", "theory", "scaled", "benchmarks"},
+    "algorithms": {"simlab", "theory", "scaled", "benchmarks"},
+    "theory": {"scaled", "benchmarks"},
+    "scaled": {"theory", "benchmarks"},
 }
 
 

@@ -1,0 +1,1 @@
+"""How fast simlab is beside other libraries: `simlab bench`."""

@@ -1,0 +1,1 @@
+"""The minimiser of a logistic loss over labelled pairs."""

@@ -1,0 +1,19 @@
+"""simlab: from arrays to the minimiser, with the proof that there is one."""
+
+from collections.abc import Callable
+
+from numpy.typing import NDArray
+
+from algorithms.fit import fit
+from algorithms.rdpo import RobustDPO
+from benchmarks.instances import RIDGE, labelled
+from benchmarks.work import Size
+from envs.comparisons import Comparisons
+
+LIBRARY = "simlab"
+
+
+def prepare(size: Size) -> Callable[[], NDArray]:
+    features, won = labelled(size)
+    lost = 1 - won
+    return lambda: fit(RobustDPO(0.0), Comparisons(features, won, lost), RIDGE).theta[None]

@@ -1,0 +1,1 @@
+"""The same iterations, and the least arithmetic that they need."""

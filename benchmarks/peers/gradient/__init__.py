@@ -1,0 +1,1 @@
+"""One value and gradient of a pair loss, and one reading of the same memory."""

@@ -1,0 +1,1 @@
+"""A method with exact feedback: the duality gap after every iteration."""

@@ -1,0 +1,1 @@
+"""Many policies on one large game."""

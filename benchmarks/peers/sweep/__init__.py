@@ -1,0 +1,1 @@
+"""Many small settings, each a row of a table."""
