@@ -178,12 +178,16 @@ class _Composer:
     def _require_member(self, override: Override) -> None:
         group, value = override.key_or_group, override.value()
         without_plus(override)
-        loader = GlobalHydra.instance().config_loader()
-        members = loader.get_group_options(group, config_name=self.request.command, overrides=self.hydra)
+        members = self._members(group)
         if value not in members:
             raise Invalid(*written(override), f"one of {', '.join(members)}{catalogue.suggestion(str(value), members)}")
 
     @cache  # noqa: B019  (a composer lives as long as its request)
+    def _members(self, group: str) -> list[str]:
+        loader = GlobalHydra.instance().config_loader()
+        return loader.get_group_options(group, config_name=self.request.command, overrides=self.hydra)
+
+    @cache  # noqa: B019
     def _base(self, choices: tuple[str, ...]) -> _Base:
         config, hydra = self._compose(choices)
         chosen = {group: hydra.runtime.choices[group] for group in self.groups if group in hydra.runtime.choices}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,10 +21,7 @@ from omegaconf import DictConfig
 from simlab.configuration import VERSION_BASE, Plan
 from simlab.elsewhere import Elsewhere, Look
 from simlab.leftovers import sweep_folder
-from simlab.refusal import wants_traceback
 from simlab.request import Request
-
-FULL_ERROR = "HYDRA_FULL_ERROR"
 
 Task = Callable[[DictConfig], str | None]
 """Does a run; returns what went wrong, if that is still to be told."""
@@ -34,7 +30,7 @@ Task = Callable[[DictConfig], str | None]
 def inspect(request: Request) -> None:
     """Let Hydra show a configuration."""
     with _command_line([*request.inspect, *request.overrides]):
-        _app(request.command, lambda config: None)
+        hydra.main(version_base=VERSION_BASE, config_path="pkg://conf", config_name=request.command)(lambda config: None)()
 
 
 def launch(request: Request, plan: Plan, task: Task, look: Look) -> None:
@@ -45,15 +41,13 @@ def launch(request: Request, plan: Plan, task: Task, look: Look) -> None:
     if plan.sweep:
         _sweep(request, plan, task, look)
         return
-    # Hydra's own handling of errors would print tracebacks, so it is told to raise; the run is told what the user wants.
-    settings = [] if wants_traceback() else [f"++hydra.job.env_set.{FULL_ERROR}='0'"]
-    with _command_line([*request.overrides, *settings]), _raising():
-        _app(request.command, task)
+    with _hydra():
+        app: Any = GlobalHydra.instance().hydra
+        app.run(request.command, task, list(request.overrides))
 
 
 def _sweep(request: Request, plan: Plan, task: Task, look: Look) -> None:
-    hydra_here = initialize_config_module("conf", job_name="simlab", version_base=VERSION_BASE)
-    with hydra_here, sweep_folder(Path(plan.jobs[0].config.store).expanduser()) as folder:
+    with _hydra(), sweep_folder(Path(plan.jobs[0].config.store).expanduser()) as folder:
         launcher, config = _launcher(request, folder, task)
         if type(launcher) is BasicLauncher:
             launcher.launch([job.overrides for job in plan.jobs], initial_job_idx=0)
@@ -76,8 +70,8 @@ def _common(request: Request) -> list[str]:
     return [word for key, word in zip(keys, request.overrides, strict=True) if "." not in key or key.startswith("hydra.")]
 
 
-def _app(command: str, task: Callable[[DictConfig], Any]) -> None:
-    hydra.main(version_base=VERSION_BASE, config_path="pkg://conf", config_name=command)(task)()
+def _hydra() -> initialize_config_module:
+    return initialize_config_module("conf", job_name="simlab", version_base=VERSION_BASE)
 
 
 def _quoted(path: Path) -> str:
@@ -91,16 +85,3 @@ def _command_line(words: list[str]) -> Iterator[None]:
         yield
     finally:
         sys.argv = before
-
-
-@contextmanager
-def _raising() -> Iterator[None]:
-    before = os.environ.get(FULL_ERROR)
-    os.environ[FULL_ERROR] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[FULL_ERROR]
-        else:
-            os.environ[FULL_ERROR] = before

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from envs.invalid import Invalid
+from simlab.columns import to_arrow, to_numpy
 from simlab.leftovers import temporary_file
 from simlab.refusal import explain
 
@@ -61,7 +62,7 @@ class Stored:
 
     def column(self, name: str) -> NDArray:
         """One column as an array."""
-        return self.table.column(name).to_numpy()
+        return to_numpy(self.table.column(name))
 
     @property
     def columns(self) -> dict[str, NDArray]:
@@ -105,7 +106,7 @@ def find(path: Path, identity: str) -> Stored | None:
 
 def made(path: Path, columns: Mapping[str, NDArray], metadata: Mapping[str, str]) -> Stored:
     """A run that is to be written."""
-    arrays = {name: pa.array(values) for name, values in columns.items()}
+    arrays = {name: to_arrow(values) for name, values in columns.items()}
     return Stored(path, pa.table(arrays).replace_schema_metadata(dict(metadata)), dict(metadata))
 
 
