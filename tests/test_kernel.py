@@ -18,7 +18,16 @@ from scipy.special import logsumexp
 import simlab
 from algorithms.dno import DNO
 from algorithms.egpo import EGPO
-from algorithms.kernel import WATCH_EVERY, WATCH_FACTOR, WATCH_MARGIN, WATCH_STRETCH
+from algorithms.kernel import (
+    INTERLEAVED,
+    WATCH_EVERY,
+    WATCH_FACTOR,
+    WATCH_MARGIN,
+    WATCH_STRETCH,
+    WHOLE,
+    exponential,
+    logarithm,
+)
 from algorithms.nash_md import NashMD
 from algorithms.nash_mp import NashMP
 from algorithms.online_mirror_descent import OnlineMirrorDescent
@@ -146,13 +155,56 @@ def test_how_many_lanes_a_block_has_changes_nothing(crowd: tuple[Method, Run], l
     same(every(CROWD, method, seeds=40, **NOISY), run)
 
 
-@pytest.mark.parametrize("actions", [33, 130])
+@pytest.mark.parametrize("actions", [33, 130, WHOLE + 1, WHOLE + 8])
 def test_large_games_run_alone_as_in_company(actions: int) -> None:
-    """Above 32 and above 128 actions a block has fewer lanes."""
-    crowd = [uniform(actions, number, 0.1) for number in range(9)]
-    together = every(crowd, EGPO(), steps=4, measure=["exploitability"])
-    for number in (0, 8):
-        same(every(crowd[number], EGPO(), steps=4, measure=["exploitability"]), together, slice(number, number + 1))
+    """A block has one of them, with eight seeds or alone."""
+    crowd = [uniform(actions, number, 0.1) for number in range(3)]
+    options = {"steps": 3, "measure": ["exploitability", "average_kl_to_reference"]}
+    start = np.stack([[random_policy(np.random.default_rng(seed), actions) for seed in range(10)]] * 3)
+    together = every(crowd, EGPO(), seeds=10, start=start, **options)
+    for game, seed in ((0, 0), (0, 7), (0, 9), (2, 3)):
+        alone = every(crowd[game], EGPO(), start=start[game, seed], **options)
+        same(alone, together, slice(10 * game + seed, 10 * game + seed + 1))
+
+
+@pytest.mark.parametrize("actions", [3, INTERLEAVED, INTERLEAVED + 1, 100, WHOLE, *range(WHOLE + 1, WHOLE + 10)])
+@pytest.mark.parametrize("seeds", [1, 8])
+def test_a_step_is_that_of_plain_numpy(actions: int, seeds: int) -> None:
+    """Every path of the product, with padding and without, on games with entries of all sizes."""
+    game = uniform(actions, 0, 0.1)
+    start = np.stack([random_policy(np.random.default_rng(seed), actions) for seed in range(seeds)])
+    run = every(game, OnlineMirrorDescent(0.3), steps=1, seeds=seeds, start=start[None])
+    pull = 0.97 * start + 0.03 * game.log_reference
+    expected = log_normalise(pull + 0.3 * np.exp(start) @ (game.preference - 0.5).T)
+    np.testing.assert_allclose(run.log_policy[:, 1], expected, rtol=1e-13, atol=1e-13)
+
+
+# Arithmetic, against numpy's.
+
+
+def numbers(values: list[float]) -> NDArray:
+    """Values, their neighbours, and many between -800 and 800."""
+    rng = np.random.default_rng(0)
+    near = [np.nextafter(value, side) for value in values for side in (-np.inf, np.inf)]
+    return np.array([*values, *near, *rng.uniform(-708, 709, 4000), *rng.normal(size=4000), *rng.normal(size=2000) * 1e-8])
+
+
+def last_bits(found: NDArray, expected: NDArray) -> float:
+    """The largest difference in units of the last place."""
+    return float(np.max(np.abs(found - expected) / np.spacing(np.abs(expected))))
+
+
+def test_exponentials() -> None:
+    x = numbers([0.0, np.log(2) / 2, -np.log(2) / 2, 1.0, -1.0, 700.0, -700.0])
+    assert last_bits(np.array([exponential(value) for value in x]), np.exp(x)) <= 2
+    assert [exponential(value) for value in (-708.1, -745.0, -1e300, -np.inf)] == [0.0] * 4
+    assert exponential(0.0) == 1.0 and np.isnan(exponential(np.nan))
+
+
+def test_logarithms() -> None:
+    x = np.concatenate([np.exp(numbers([0.0])), [np.sqrt(0.5), np.sqrt(2), 1 - 2**-53, 1 + 2**-52, 1e-300, 1e300]])
+    assert last_bits(np.array([logarithm(value) for value in x]), np.log(x)) <= 2
+    assert logarithm(1.0) == 0.0 and logarithm(0.0) == -np.inf and logarithm(np.inf) == np.inf and np.isnan(logarithm(np.nan))
 
 
 def test_records_agree_on_common_iterations() -> None:

@@ -13,7 +13,7 @@ from scipy.stats import chisquare, kstest
 
 import simlab
 from algorithms.egpo import EGPO
-from algorithms.kernel import accumulate, draw_action, philox, uniforms
+from algorithms.kernel import COUNTED, accumulate, draw_action, draw_actions, philox, uniforms
 from algorithms.online_mirror_descent import OnlineMirrorDescent
 from algorithms.sppo import SPPO
 from algorithms.tableau import Tableau, pairs, prox, responses
@@ -124,6 +124,17 @@ def test_draw_action_is_the_inverse_cdf(weights: list[float], uniform_draw: floa
     total = np.cumsum(policy)
     assert drawn == np.searchsorted(total, uniform_draw * total[-1], side="right")
     assert policy[drawn] > 0
+
+
+@pytest.mark.parametrize("actions", [1, 2, 10, COUNTED, COUNTED + 1, 1000])
+def test_many_draws_at_once_are_the_draws_one_by_one(actions: int) -> None:
+    rng = np.random.default_rng(actions)
+    policy = rng.dirichlet(np.full(actions, 0.3)) * (rng.random(actions) < 0.8) + 1e-300
+    sums, drawn = np.cumsum(policy), np.zeros(500, dtype=np.uint64)
+    uniform_draws = np.concatenate([rng.random(490), sums[:5].repeat(2)[:10] / sums[-1] if actions >= 5 else rng.random(10)])
+    draw_actions(sums, uniform_draws, drawn)
+    assert drawn.tolist() == [draw_action(sums, u) for u in uniform_draws]
+    assert drawn.tolist() == np.minimum(np.searchsorted(sums, uniform_draws * sums[-1], side="right"), actions - 1).tolist()
 
 
 @pytest.mark.parametrize("extreme", [0.0, 2.0**-53, 0.5, 1 - 2.0**-53])
