@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 
 def to_arrow(values: NDArray) -> pa.Array:
-    """What `pa.array` gives for numbers (nan stays nan), truth values and words (None is a null)."""
+    """What `pa.array` gives for numbers (nan stays nan), truth values and words (None is a null); of rows of numbers, lists."""
     values = np.asarray(values)
+    if values.ndim > 1:
+        return pa.array(list(values))
     if values.dtype.kind in "iuf":
         data = np.ascontiguousarray(values)
         return pa.Array.from_buffers(pa.from_numpy_dtype(data.dtype), len(data), [None, pa.py_buffer(data)])

@@ -58,6 +58,12 @@ def test_a_column_is_what_pyarrow_makes_of_it(name: str) -> None:
         np.testing.assert_array_equal(found, expected)
 
 
+def test_rows_of_numbers_are_lists() -> None:
+    rows = np.arange(6.0).reshape(3, 2)
+    for given in (rows, list(rows), [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]):
+        assert to_arrow(given).to_pylist() == rows.tolist()
+
+
 # What is frozen into compiled code. Numba's disk cache watches one file: the one in which a function is written.
 
 COMPILING = ("numba",)
