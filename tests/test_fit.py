@@ -198,9 +198,9 @@ class TestMinimiser:
 
     def test_many_dimensions_without_a_minimiser(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "NEWTON_LIMIT", 1)
-        for loss in ENDLESS:
-            assert not fit(loss, Comparisons([[1.0, 0.2], [0.5, -1.0]], [3, 1], [0, 0])).exists
-            assert not fit(loss, Comparisons([[1.0, 0.0], [0.0, 1.0]], [3, 5], [0, 5])).exists
+        always, one_way = Comparisons([[1.0, 0.2], [0.5, -1.0]], [3, 1], [0, 0]), Comparisons([[1.0, 0.0], [0.0, 1.0]], [3, 5], [0, 5])
+        for loss, data in zip([DPO(), *ENDLESS], [one_way, always, one_way, always], strict=True):
+            assert not fit(loss, data).exists
 
     @pytest.mark.parametrize("ridge", [-1.0, np.nan, np.inf, None, "1", True])
     def test_a_wrong_ridge_is_refused(self, ridge: object) -> None:

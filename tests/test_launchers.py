@@ -189,7 +189,7 @@ class TestBatches:
     @pytest.mark.slow
     def test_only_what_is_missing_is_launched(self, here: Path) -> None:
         words = ["hydra/launcher=counting", "beta=1,2,3", "steps=5"]
-        sweep(here, *words)
+        assert simlab("run", "-m", *words[1:]).status == 0
         gone, damaged, _ = stored(here / "simlab_store")
         gone.unlink()
         damaged.write_bytes(b"half")
@@ -197,7 +197,7 @@ class TestBatches:
         assert (status, err) == (0, "")
         assert len(out.splitlines()) == 5
         sweep(here, *words)
-        assert (here / "counted").read_text().split() == ["3", "2"]
+        assert (here / "counted").read_text().split() == ["2"]
 
     @pytest.mark.slow
     def test_a_size_that_is_none_is_refused(self, here: Path) -> None:

@@ -184,8 +184,8 @@ def test_one_fit_sees_every_bias_in_every_world(mutant: str) -> None:
         assert outcome(replace(load("robust_one_fit"), **wrong), [testbed]) == "violated"
 
 
-SHORT = {"SampleSize": SampleSize(terms=200), "FlipRate": FlipRate(terms=200), "Dimension": Dimension(draws=8, fits=5)}
-"""Dials of about a tenth of the fits: enough for a bias, which grows without bound in standard errors."""
+SHORT = {"SampleSize": SampleSize(terms=200), "FlipRate": FlipRate(terms=200), "Dimension": Dimension(draws=4, fits=5)}
+"""Dials of a tenth of the fits or less: enough for a bias, which grows without bound in standard errors."""
 BIASED = sorted(set(RATES) - {"robust_reward_gap_growth_d", "robust_reward_gap_sqrt_d"})
 """In d the reward gap is level with and without a bias."""
 
@@ -193,8 +193,9 @@ BIASED = sorted(set(RATES) - {"robust_reward_gap_growth_d", "robust_reward_gap_s
 def short(name: str) -> RateClaim:
     claim = load(name)
     assert isinstance(claim, RateClaim)
+    fewer = 32 * 12 / (4 * 5) if isinstance(claim.dial, Dimension) else 10
     claim = replace(claim, dial=SHORT[type(claim.dial).__name__])
-    return replace(claim, allowance=np.sqrt(10) * claim.allowance) if isinstance(claim, GrowthRate) else claim
+    return replace(claim, allowance=np.sqrt(fewer) * claim.allowance) if isinstance(claim, GrowthRate) else claim
 
 
 @pytest.mark.parametrize("name", BIASED)
@@ -353,7 +354,7 @@ class TestExistence:
 
     @pytest.mark.parametrize("mutant", LOSSES)
     def test_wrong_losses_are_rejected(self, mutant: str) -> None:
-        wrong = replace(load("robust_existence"), learner=LOSSES[mutant], worlds=((2, 6, 5), (3, 2, 5)), samples=10)
+        wrong = replace(load("robust_existence"), learner=LOSSES[mutant], worlds=((2, 6, 5), (3, 2, 5)), samples=4)
         if ("robust_existence", mutant) in BLIND:
             assert outcome(wrong) == "holds"
         else:
