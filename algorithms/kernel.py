@@ -151,8 +151,10 @@ class Records(NamedTuple):
 
 
 _options = {"nogil": True, "cache": True, "error_model": "numpy", "_nrt": False}
-
+"""Nothing here allocates, so nothing needs the run-time that counts references: to count those of a State's arrays at every call took
+longer than the calls."""
 _inlined = _options | {"inline": "always"}
+"""For what is passed eight numbers, which a call would send through memory, or a State that small steps would only hand on."""
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
