@@ -13,9 +13,9 @@ from scipy.stats import binom
 from algorithms import fit as module
 from algorithms.cdpo import ConservativeDPO
 from algorithms.dpo import DPO
-from algorithms.fit import INSIDE, fit, slope_slack
+from algorithms.fit import CHUNK, INSIDE, MANY, Objective, fit, slope_slack
 from algorithms.ipo import IPO
-from algorithms.pair_loss import PairLoss
+from algorithms.pair_loss import PairLoss, terms
 from algorithms.rdpo import RobustDPO
 from algorithms.robust_ipo import RobustIPO
 from envs.invalid import Invalid
@@ -133,6 +133,53 @@ class TestExistence:
         assert not fit(DPO(), Comparisons(turned, np.ones(20_000), np.zeros(20_000))).exists
         noisy = rng.random(20_000) < 0.9
         assert fit(DPO(), Comparisons(turned, noisy, ~noisy)).converged
+
+
+class TestObjective:
+    """One pass over the features, in chunks, against plain numpy."""
+
+    @each_loss
+    def test_terms_are_those_of_the_losses_functions(self, loss: PairLoss) -> None:
+        rng = np.random.default_rng(0)
+        margin = np.concatenate([rng.normal(size=500), [0.0, 1e-9, -1e-9, 30, -30, 700, -700, 1e5, -1e5]])
+        wins, losses = rng.random((2, len(margin))) * rng.integers(0, 2, (2, len(margin)))
+        found = terms(loss, margin, wins, losses)
+        value = wins @ loss.value(margin) + losses @ loss.value(-margin)
+        assert found.value == pytest.approx(float(value), rel=1e-12)
+        slopes = wins * loss.slope(margin) - losses * loss.slope(-margin)
+        np.testing.assert_allclose(found.slopes, slopes, rtol=1e-13, atol=1e-15)
+        curvatures = wins * loss.curvature(margin) + losses * loss.curvature(-margin)
+        np.testing.assert_allclose(found.curvatures, curvatures, rtol=1e-13, atol=1e-300)
+
+    @each_loss
+    @pytest.mark.parametrize(("pairs", "dimension"), [(1, 1), (7, 3), (1003, 8), (2001, 19), (CHUNK // 40 + 3, 50)])
+    def test_derivatives(self, loss: PairLoss, pairs: int, dimension: int) -> None:
+        rng = np.random.default_rng(pairs)
+        features, x = rng.normal(size=(pairs, dimension)), rng.normal(size=dimension)
+        wins, losses = rng.random((2, pairs))
+        objective = Objective(loss, Comparisons(features, wins, losses), 0.1)
+        basis, total = objective.basis, (wins + losses).sum()
+        there, u = objective.at(basis.T @ x, curved=True), features @ basis @ basis.T @ x
+        x = basis @ basis.T @ x
+        value = (wins @ loss.value(u) + losses @ loss.value(-u)) / total + 0.05 * x @ x
+        assert there.value == pytest.approx(float(value), rel=1e-12) and there.largest_margin == pytest.approx(np.abs(u).max())
+        gradient = (wins * loss.slope(u) - losses * loss.slope(-u)) @ features / total + 0.1 * x
+        np.testing.assert_allclose(basis @ there.gradient, gradient, rtol=1e-10, atol=1e-13)
+        weighted = features * ((wins * loss.curvature(u) + losses * loss.curvature(-u)) / total)[:, None]
+        hessian = weighted.T @ features + 0.1 * basis @ basis.T
+        np.testing.assert_allclose(basis @ there.hessian @ basis.T, hessian, rtol=1e-9, atol=1e-13)
+
+    @each_loss
+    def test_from_a_sample_or_from_nothing_to_the_same_end(self, loss: PairLoss, monkeypatch: pytest.MonkeyPatch) -> None:
+        rng = np.random.default_rng(1)
+        features = rng.normal(size=(MANY + 7, 3))
+        won = rng.random(len(features)) < 1 / (1 + np.exp(-features @ [1.0, -0.5, 0.2]))
+        own = Comparisons(features, won, ~won)
+        near = fit(loss, own)
+        monkeypatch.setattr(module, "MANY", 10**9)
+        far = fit(loss, own)
+        assert near.exists == far.exists
+        np.testing.assert_allclose(near.theta, far.theta, rtol=1e-9, atol=1e-11)
 
 
 class TestMinimiser:
