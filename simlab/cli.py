@@ -20,7 +20,9 @@ COMMANDS = {
     "train": ("simlab.simulation:run", "run a method on a language model, beside the same method on a table"),
     "collect": ("simlab.collect:collect", "gather the runs of a folder into one table"),
     "verify": ("simlab.verification:verify", "check the claims of the literature on worlds whose truth is known"),
+    "falsify": ("simlab.falsification:falsify", "search for the world on which a claim comes out worst, or is false"),
     "report": ("simlab.report.command:report", "write one HTML file on the verdicts and the runs of a folder"),
+    "bench": ("benchmarks.command:bench", "time simlab beside other libraries, on the same instances"),
 }
 
 HELP = """\
@@ -40,7 +42,9 @@ examples:
   simlab run env=pairs env.flip=0.2 algorithm=rdpo     an offline learner on noisy labels
   simlab collect simlab_store --output table.csv       all rows of a folder, with the settings that vary
   simlab verify                                        a verdict for every claim
+  simlab falsify claim=EG-1                            the worst world that a search of 20 s finds
   simlab report simlab_store                           one HTML file on the verdicts and runs of a folder
+  simlab bench mirror_descent                          the kernel beside numpy, torch, jax and OpenSpiel
 """
 
 

@@ -44,6 +44,12 @@ EXAMPLES = {
         ("simlab verify env=blend seeds=8", "on other games"),
         ("simlab verify store=results", "keep the verdicts, for simlab report"),
     ],
+    "falsify": [
+        ("simlab falsify claim=EG-1", "the worst world that a search of 20 s finds"),
+        ("simlab falsify claim=NMP-3-one budget=5", "one that is false"),
+        ("simlab falsify claim=MMD-1 candidates=2000 seed=1", "the same result on every machine"),
+        ("simlab falsify claim=EG-1 replay=FILE", "a saved case again"),
+    ],
 }
 
 
@@ -60,6 +66,7 @@ def manual(request: Request) -> str:
         _section("keys, KEY=VALUE", _explained(request.command)),
         *(_member(group, member) for group, member in chosen.items()),
         _section("claims, claim=ID or a pattern, several with commas", _claims() if request.command == "verify" else []),
+        _section("claims, claim=ID", _bounds() if request.command == "falsify" else []),
         _section("flags", [SWEEP, *FLAGS] if sweeps else FLAGS),
         _section("examples", EXAMPLES.get(request.command, [])),
     ]
@@ -91,6 +98,12 @@ def _claims() -> list[tuple[str, str]]:
     from simlab.verification import claims  # imports the methods, which takes a second
 
     return [(claim.id, claim.statement) for claim in sorted(claims().values(), key=lambda claim: claim.id)]
+
+
+def _bounds() -> list[tuple[str, str]]:
+    from simlab.falsification import bounds
+
+    return [(claim.id, claim.statement) for claim in bounds().values()]
 
 
 def _explained(name: str, prefix: str = "") -> list[tuple[str, str]]:

@@ -15,12 +15,13 @@ from typing import ClassVar
 from algorithms.egpo import EGPO, certified_rate
 from envs.divergence import kl
 from simlab.run import Method
+from theory.bound import Bound, Dial
 from theory.claim import Claim, Conditions, Finding, Instance, contraction, equilibria, gather, runs
 from theory.conditions import ROCK_PAPER_SCISSORS, beta_up_to
 
 
 @dataclass(frozen=True, kw_only=True)
-class EGPOContraction(Claim):
+class EGPOContraction(Bound):
     """The per-step bound at shares of the certified rate.
 
     Parameters
@@ -35,6 +36,7 @@ class EGPOContraction(Claim):
     statement: str = "EGPO: KL(p*|p+) <= (1 - eta beta) KL(p*|p) at every step, for eta <= 2(sqrt(1+beta^2) - beta)"
     source: str = "identity EG-0 and Pinsker's inequality; the method is arXiv 2503.08942"
     kind: ClassVar[str] = "every step"
+    dial: ClassVar[Dial] = Dial("fractions", 0.05, 1.0)
     method: Callable[[float], Method] = EGPO
     fractions: Sequence[float] = (0.1, 0.5, 1.0)
     steps: int = 1000

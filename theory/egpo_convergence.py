@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from algorithms.egpo import EGPO, certified_rate
 from simlab.run import Method
+from theory.bound import Bound
 from theory.claim import KL_FLOOR, Claim, Finding, Instance, gather, runs
 
 
@@ -59,7 +60,7 @@ def _slope(steps: NDArray, distance: NDArray) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OriginalGame(Claim):
+class OriginalGame(Bound):
     """e_0(p_t) <= beta max log 1/ref + sqrt((1 - eta beta)^t KL_0 / 2) along a trajectory.
 
     Parameters

@@ -26,8 +26,9 @@ from envs.divergence import kl
 from envs.game import Game
 from simlab import metrics
 from simlab.run import Method, Run
-from theory.claim import KL_FLOOR, Claim, Conditions, Finding, Instance, equilibria, gather, runs
-from theory.conditions import witness
+from theory.bound import Bound
+from theory.claim import KL_FLOOR, Conditions, Finding, Instance, equilibria, gather, runs
+from theory.conditions import REGULARISED, witness
 
 SPAN_FLOOR = 1e-8
 """Spans of log-probabilities below this are rounding."""
@@ -39,7 +40,7 @@ def span(difference: NDArray) -> NDArray:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtragradientIterates(Claim):
+class ExtragradientIterates(Bound):
     """What the four statements share: Nash-MP's trajectory at lambda = 1/2, half points recorded.
 
     Parameters
@@ -107,6 +108,10 @@ class SmallerHalfIterateConstant(HalfIterate):
     def conditions(self) -> Conditions:
         return witness(self.witness)
 
+    @property
+    def ground(self) -> Conditions:
+        return REGULARISED
+
 
 @dataclass(frozen=True, kw_only=True)
 class SpanRecursion(ExtragradientIterates):
@@ -122,7 +127,8 @@ class SpanRecursion(ExtragradientIterates):
         best = equilibria(batch)
         spans = span(run.log_policy - best)
         distance = np.abs(np.exp(run.log_slots["half"][:, 1:]) - np.exp(best)).sum(axis=-1)
-        return spans[:, 1:] / (rho * spans[:, :-1] + eta * distance), spans[:, 1:] > SPAN_FLOOR
+        resolved = spans[:, 1:] > SPAN_FLOOR * (1 + np.abs(best).max(axis=-1))
+        return spans[:, 1:] / (rho * spans[:, :-1] + eta * distance), resolved
 
 
 @dataclass(frozen=True, kw_only=True)

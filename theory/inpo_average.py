@@ -16,12 +16,13 @@ import numpy as np
 
 from algorithms.inpo import INPO
 from simlab.run import Method
-from theory.claim import KL_FLOOR, Claim, Conditions, Finding, Instance, gather, runs
+from theory.bound import Bound, Dial
+from theory.claim import KL_FLOOR, Conditions, Finding, Instance, gather, runs
 from theory.conditions import FROM_REFERENCE, REGULARISED
 
 
 @dataclass(frozen=True, kw_only=True)
-class AverageOfINPO(Claim):
+class AverageOfINPO(Bound):
     """The bound on the average at every recorded T.
 
     Parameters
@@ -36,6 +37,7 @@ class AverageOfINPO(Claim):
     statement: str = "INPO, from ref: exploitability of the mean of p_0 .. p_(T-1) <= log(1/min ref)/(eta T) + eta/2"
     source: str = "regret of multiplicative weights; INPO's own O(1/sqrt T) theorem (arXiv 2407.00617) is recalled without constants"
     kind: ClassVar[str] = "every step"
+    dial: ClassVar[Dial] = Dial("pulls", 0.001, 1.0)
     pulls: Sequence[float] = (0.001, 0.01, 0.1, 1.0)
     method: Callable[[float], Method] = INPO
     measure: str = "average_exploitability"

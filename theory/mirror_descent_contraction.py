@@ -18,12 +18,13 @@ import numpy as np
 from algorithms.online_mirror_descent import OnlineMirrorDescent
 from envs.divergence import kl
 from simlab.run import Method
+from theory.bound import Bound, Dial
 from theory.claim import KL_FLOOR, Claim, Conditions, Finding, Instance, contraction, equilibria, gather, runs
 from theory.conditions import FROM_REFERENCE, REGULARISED, ROCK_PAPER_SCISSORS, beta_up_to
 
 
 @dataclass(frozen=True, kw_only=True)
-class MagneticContraction(Claim):
+class MagneticContraction(Bound):
     """The per-step bound at shares of the step limit.
 
     Parameters
@@ -37,6 +38,7 @@ class MagneticContraction(Claim):
     statement: str = "magnetic mirror descent: KL(p*|p+) <= KL(p*|p)/(1 + s beta) at every step, for s <= 4 beta"
     source: str = "Sokota et al., arXiv 2206.05825, Theorem 3.4 as recalled; L = 1/2 for preference matrices derived here"
     kind: ClassVar[str] = "every step"
+    dial: ClassVar[Dial | None] = Dial("fractions", 0.05, 1.0)
     method: Callable[[float], Method] = OnlineMirrorDescent
     fractions: Sequence[float] = (0.1, 0.5, 1.0)
     steps: int = 1000
@@ -68,6 +70,7 @@ class MagneticBeyondItsLimit(MagneticContraction):
     statement: str = "MMD-1's bound survives s = 40 beta on rock-paper-scissors at beta = 0.01"
     source: str = "linearisation at the equilibrium: unstable above rate 2 beta/(beta^2 + 1/12)"
     sense: str = "predicted to fail"
+    dial: ClassVar[None] = None
     fractions: Sequence[float] = (10.0,)
     largest_beta: float = 0.01
 
@@ -77,7 +80,7 @@ class MagneticBeyondItsLimit(MagneticContraction):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InnerLoopOfCOMAL(Claim):
+class InnerLoopOfCOMAL(Bound):
     """KL(p* | p_k) <= (1 - eta beta / 2)^k KL(p* | ref), from the reference.
 
     Parameters

@@ -20,6 +20,7 @@ from envs.divergence import kl, log_normalise
 from envs.equilibrium import regularised_nash
 from envs.game import Game
 from simlab.run import Method
+from theory.bound import Bound
 from theory.claim import Claim, Conditions, Finding, Instance, gather, runs
 from theory.conditions import FROM_REFERENCE, REGULARISED
 
@@ -65,7 +66,7 @@ class BiasedFixedPoint(Claim):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnbiasedAtConstantStep(Claim):
+class UnbiasedAtConstantStep(Bound):
     """Started at the equilibrium, Nash-MD with a constant step stays there.
 
     Parameters

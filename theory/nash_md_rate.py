@@ -17,12 +17,13 @@ from typing import ClassVar
 from algorithms.nash_md import NashMD
 from envs.divergence import kl
 from simlab.run import Method
-from theory.claim import KL_FLOOR, Claim, Conditions, Finding, Instance, contraction, equilibria, gather, runs
+from theory.bound import Bound, Dial
+from theory.claim import KL_FLOOR, Conditions, Finding, Instance, contraction, equilibria, gather, runs
 from theory.conditions import FROM_REFERENCE, REGULARISED
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConstantStep(Claim):
+class ConstantStep(Bound):
     """The step inequality at eta beta in `pulls`.
 
     Parameters
@@ -35,6 +36,7 @@ class ConstantStep(Claim):
 
     source: str = "Munos et al., arXiv 2312.00886, Theorem 1 (tau is our beta)"
     kind: ClassVar[str] = "every step"
+    dial: ClassVar[Dial] = Dial("pulls", 0.001, 1.0)
     constant: float
     from_reference: bool = False
     pulls: Sequence[float] = (0.02, 0.1, 0.5, 1.0)
@@ -57,7 +59,7 @@ class ConstantStep(Claim):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PublishedSchedule(Claim):
+class PublishedSchedule(Bound):
     """The last iterate under eta_t = 2/(beta (t + 2)).
 
     Parameters

@@ -18,12 +18,13 @@ from algorithms.egpo import EGPO, certified_rate
 from algorithms.nash_mp import NashMP
 from envs.divergence import kl
 from simlab.run import Method
+from theory.bound import Bound
 from theory.claim import KL_FLOOR, Claim, Conditions, Finding, Instance, compare, equilibria, gather, runs
 from theory.conditions import FROM_REFERENCE, REGULARISED
 
 
 @dataclass(frozen=True, kw_only=True)
-class NashMPRate(Claim):
+class NashMPRate(Bound):
     """The bound in preference queries.
 
     Parameters

@@ -19,12 +19,13 @@ import numpy as np
 from algorithms.optimistic import OptimisticMirrorDescent, RegularisedOptimistic
 from envs.divergence import kl
 from simlab.run import Method
+from theory.bound import Bound, Dial
 from theory.claim import KL_FLOOR, Claim, Conditions, Finding, Instance, equilibria, gather, runs, whatever_beta
 from theory.conditions import ROCK_PAPER_SCISSORS
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimisticAverage(Claim):
+class OptimisticAverage(Bound):
     """The bound on the average at every T.
 
     Parameters
@@ -38,6 +39,7 @@ class OptimisticAverage(Claim):
     statement: str = "ONPO: exploitability at beta = 0 of the mean of p_0 .. p_(T-1) <= (max log(1/p_0)/eta + eta/4)/T, eta <= 1"
     source: str = "abstract of arXiv 2502.16852 for O(1/T); constant derived here (RVU)"
     kind: ClassVar[str] = "every step"
+    dial: ClassVar[Dial] = Dial("rates", 0.05, 1.0)
     rates: Sequence[float] = (0.1, 0.5, 1.0)
     method: Callable[[float], Method] = OptimisticMirrorDescent
     steps: int = 800
@@ -98,7 +100,7 @@ class OptimisticLastIterate(Claim):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SingleCall(Claim):
+class SingleCall(Bound):
     """The cumulative bound of the regularised single-call form.
 
     Parameters

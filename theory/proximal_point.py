@@ -19,7 +19,8 @@ from algorithms.comal import COMAL
 from algorithms.nash_prox import NashProx
 from envs.divergence import kl
 from simlab.run import Method
-from theory.claim import Claim, Conditions, Finding, Instance, contraction, equilibria, gather, runs, whatever_beta
+from theory.bound import Bound, Dial
+from theory.claim import Conditions, Finding, Instance, contraction, equilibria, gather, runs, whatever_beta
 from theory.conditions import REGULARISED, at_most_actions
 
 EXACT_FLOOR = 1e-14
@@ -27,7 +28,7 @@ EXACT_FLOOR = 1e-14
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProximalContraction(Claim):
+class ProximalContraction(Bound):
     """The per-step bound of Nash Prox.
 
     Parameters
@@ -42,6 +43,7 @@ class ProximalContraction(Claim):
     statement: str = "Nash Prox: KL(p*|p+) <= lambda/(lambda + beta) KL(p*|p) at every step, for any lambda > 0"
     source: str = "optimality of the proximal step; the method is arXiv 2505.19731 (v2)"
     kind: ClassVar[str] = "every step"
+    dial: ClassVar[Dial] = Dial("strengths", 0.05, 10.0)
     strengths: Sequence[float] = (0.05, 1.0, 10.0)
     method: Callable[[None, float], Method] = NashProx
     steps: int = 25
@@ -63,7 +65,7 @@ class ProximalContraction(Claim):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MovingReference(Claim):
+class MovingReference(Bound):
     """COMAL's divergence from an original equilibrium never increases.
 
     Parameters
@@ -78,6 +80,7 @@ class MovingReference(Claim):
     statement: str = "COMAL: KL(p*|p+) <= KL(p*|p) for any tau > 0 and any equilibrium p* of the original game"
     source: str = "COMAL, arXiv 2410.23223, via public notes"
     kind: ClassVar[str] = "monotone"
+    dial: ClassVar[Dial] = Dial("strengths", 0.05, 10.0)
     strengths: Sequence[float] = (0.1, 1.0)
     method: Callable[[float], Method] = COMAL
     steps: int = 25

@@ -13,17 +13,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from envs.divergence import kl
 from envs.equilibrium import regularised_nash
 from envs.game import Game
 from simlab import metrics
-from theory.claim import KL_FLOOR, Claim, Finding, Instance, ratio_of, whatever_start
+from theory.bound import Bound
+from theory.claim import KL_FLOOR, Finding, Instance, ratio_of, whatever_start
 
 
 @dataclass(frozen=True, kw_only=True)
-class OriginalExploitabilityOfEquilibrium(Claim):
+class OriginalExploitabilityOfEquilibrium(Bound):
     """e_0(p*) <= beta (max log 1/ref - KL(p* | ref))."""
 
     id: str = "GT-5"
@@ -37,13 +39,14 @@ class OriginalExploitabilityOfEquilibrium(Claim):
     def findings(self, instances: Sequence[Instance]) -> Iterable[Finding]:
         for instance in whatever_start(instances):
             game, best = instance.game, self.equilibrium(instance.game)
-            bound = game.beta * (-game.log_reference.min() - float(kl(best, game.log_reference)))
+            odds = game.log_reference - game.log_reference.min()  # in this form nothing cancels
+            bound = game.beta * float(np.exp(best) @ (odds - best))
             gap = float(metrics.exploitability(game, best, beta=0.0))
             yield Finding(instance.name, ratio_of(gap, bound))
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistanceToReference(Claim):
+class DistanceToReference(Bound):
     """KL(p* | ref) <= 1/(2 beta)."""
 
     id: str = "GT-6"

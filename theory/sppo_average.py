@@ -16,12 +16,13 @@ import numpy as np
 
 from algorithms.sppo import SPPO
 from simlab.run import Method
-from theory.claim import Claim, Conditions, Finding, Instance, gather, runs, whatever_beta
+from theory.bound import Bound, Dial
+from theory.claim import Conditions, Finding, Instance, gather, runs, whatever_beta
 from theory.conditions import ROCK_PAPER_SCISSORS
 
 
 @dataclass(frozen=True, kw_only=True)
-class AverageOfSPPO(Claim):
+class AverageOfSPPO(Bound):
     """Hedge's bound on the average, at every recorded T.
 
     Parameters
@@ -36,6 +37,7 @@ class AverageOfSPPO(Claim):
     statement: str = "SPPO: exploitability at beta = 0 of the mean of p_0 .. p_(T-1) <= max log(1/p_0)/(eta T) + eta/8"
     source: str = "Wu et al., arXiv 2405.00675, Theorem 4.1 for the rate; constant derived here (Hedge)"
     kind: ClassVar[str] = "every step"
+    dial: ClassVar[Dial | None] = Dial("rates", 0.02, 2.0)
     rates: Sequence[float | None] = (0.02, 0.1, 1.0, None)
     method: Callable[[float | None], Method] = SPPO
     steps: int = 5000
@@ -70,6 +72,7 @@ class LastIterateOfSPPO(AverageOfSPPO):
     statement: str = "SPPO's last iterate obeys the bound of SPPO-1 (rock-paper-scissors)"
     source: str = "contradicts SPPO-2: the last iterate moves away from an interior equilibrium"
     sense: str = "predicted to fail"
+    dial: ClassVar[None] = None
     rates: Sequence[float | None] = (0.1,)
     measure: str = "original_exploitability"
 
