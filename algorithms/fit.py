@@ -102,9 +102,10 @@ def fit(loss: PairLoss, comparisons: Comparisons, ridge: float = 0.0) -> Fit:
     with np.errstate(over="ignore", invalid="ignore"):  # margins may run away
         x, iterations, converged = (_newton if problem.rank <= NEWTON_LIMIT else _lbfgs)(problem)
         exists = ridge > 0 or _exists(problem, x, comparisons)
+        point = problem.at(x) if exists else Point(np.nan, np.full_like(x, np.nan), np.empty((0, 0)), np.nan)
     if not exists:
         x, converged = np.full_like(x, np.nan), False
-    dimension, point = comparisons.features.shape[1], problem.at(x)
+    dimension = comparisons.features.shape[1]
     return Fit(
         theta=problem.basis @ x if exists else np.full(dimension, np.nan),
         exists=exists,
