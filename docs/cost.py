@@ -121,7 +121,7 @@ CURVES = (
     Curve("instances", lambda n: seconds(games(10, n), STEPS), NUMBERS, 64, 1, "instances", "seconds"),
     Curve("steps", lambda n: seconds(games(10, LANES), n), LENGTHS, 10_000, 1, "iterations", "seconds"),
     Curve("threads", lambda n: seconds(games(10, 16 * LANES), STEPS, n), powers(processors()), 1, -1, "threads", "seconds"),
-    Curve("memory", peak, (30, 100, 300, 1000, 1700, 2300, 3000), 1700, 2, "actions K", "bytes"),
+    Curve("memory", peak, (30, 100, 304, 1000, 1704, 2304, 3000), 1704, 2, "actions K", "bytes"),
 )
 
 
