@@ -152,7 +152,8 @@ def slope_slack(loss: PairLoss, comparisons: Comparisons) -> float:
 
 def _exists(problem: Objective, x: NDArray, comparisons: Comparisons) -> bool:
     """Whether there is a minimiser; the linear program is asked where the point `x` of an iteration proves neither."""
-    largest, step = problem.largest_margin(x), problem.newton_step(x) if problem.rank else x
+    here = problem.at(x, curved=True)
+    largest, step = here.largest_margin, _step(here) if problem.rank else x
     if largest <= MODERATE and step is not None and problem.largest_margin(step) <= NEAR:
         return True
     if largest > 0 and problem.recession(x) <= 0:
@@ -229,10 +230,6 @@ class Objective:
         slopes = self.wins * np.abs(self.loss.slope(margin)) + self.losses * np.abs(self.loss.slope(-margin))
         return float(np.linalg.norm(self.features, axis=1) @ slopes + self.ridge * np.linalg.norm(x))
 
-    def newton_step(self, x: NDArray) -> NDArray | None:
-        """None where the objective is flat to rounding: the margins have run away."""
-        return _step(self.at(x, curved=True))
-
     def largest_margin(self, x: NDArray) -> float:
         return margins(self.features, x, np.empty(len(self.features)))
 
@@ -291,7 +288,7 @@ def _newton(problem: Objective) -> tuple[NDArray, int, bool]:
 
 
 def _step(point: Point) -> NDArray | None:
-    """Newton's step; None where the Hessian is not positive definite to rounding."""
+    """Newton's step; None where the Hessian is not positive definite to rounding: where margins have run away it is flat."""
     try:
         step = -cho_solve(cho_factor(point.hessian), point.gradient)
     except np.linalg.LinAlgError:

@@ -367,6 +367,12 @@ def multiplied(u, v, s):
     )
 
 
+@njit(**_inlined)
+def added_up(s):
+    """The sum of eight partial sums."""
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
+
+
 _NOTHING = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -502,8 +508,8 @@ def halved_alone(matrix, policy, out):
                 u, v, p = load(one, b, 0), load(two, b, 0), load(policy, b, 0)
                 s, t = multiplied(u, p, s), multiplied(v, p, t)
                 store(out, b, 0, scaled(v, y, scaled(u, x, load(out, b, 0))))
-            out[block, r] -= ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
-            out[block, r + 1] -= ((t[0] + t[4]) + (t[2] + t[6])) + ((t[1] + t[5]) + (t[3] + t[7]))
+            out[block, r] -= added_up(s)
+            out[block, r + 1] -= added_up(t)
 
 
 @njit(**_options)
@@ -533,8 +539,8 @@ def halved_together(matrix, policy, out, partial):
                 store(partial, EIGHT + c, 0, t)
             for w in range(EIGHT):
                 s, t = partial[:EIGHT, w], partial[EIGHT:, w]
-                out[first + r, w] -= ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
-                out[first + r + 1, w] -= ((t[0] + t[4]) + (t[2] + t[6])) + ((t[1] + t[5]) + (t[3] + t[7]))
+                out[first + r, w] -= added_up(s)
+                out[first + r + 1, w] -= added_up(t)
 
 
 @njit(**_inlined)
@@ -812,8 +818,6 @@ def projection_step(table, block, state, n):
     if not state.known[rival]:
         ask(block, state, rival)
     state.counts[GRADIENTS] += 1
-    for w in range(lanes):
-        state.look[0, w] = 0.0
     for i in range(actions):
         for w in range(lanes):
             state.move[i, w] = state.logs[base, i, w] + table.rates[row, n] * state.wins[rival, i, w]
