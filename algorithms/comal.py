@@ -16,7 +16,7 @@ from algorithms.egpo import certified_rate
 from algorithms.nash_prox import solve_around_centre
 from algorithms.symbol import Symbol
 from algorithms.tableau import Tableau
-from envs.dials import require_positive, require_tolerance
+from envs.dials import require_tolerance, require_weight
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class COMAL:
     target: ClassVar[str] = "original"
 
     def __post_init__(self) -> None:
-        require_positive("strength", self.strength)
+        require_weight("strength", self.strength)
         require_tolerance(self.tolerance)
 
     def tableau(self, beta: float, *, steps: int, actions: int) -> Tableau:

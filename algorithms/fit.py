@@ -19,7 +19,7 @@ the winner. A square loss always has one.
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +40,10 @@ SETTLED = 1e-7
 after the step is of the order of its square."""
 TRYING = 8
 """Iterations after which a gradient is held against its rounding error, which takes a pass of its own."""
-MANY, SAMPLE = 100_000, 10_000
-"""From how many pairs on Newton starts where it ends on a sample of them, every so many-th, of about this size."""
+MANY, EVERY = 100_000, 10
+"""From how many pairs on Newton starts where it ends on a sample of them, every so many-th."""
+ROUGH = 1e-3
+"""What counts as settled on a sample, whose own error is larger."""
 CHUNK = 1 << 16
 """Features that are gone through at a time, few enough to stay in the cache from the margins to the derivatives."""
 ROUNDING = 4 * np.finfo(np.float64).eps
@@ -179,23 +181,20 @@ class Objective:
         every = bool(kept.all())
         features = comparisons.features if every else comparisons.features[kept]
         wins, losses = (comparisons.wins, comparisons.losses) if every else (comparisons.wins[kept], comparisons.losses[kept])
-        self.loss, self.ridge, self.basis = loss, ridge, _span(features)
+        self.reach = comparisons.reach
+        self.loss, self.ridge, self.basis = loss, ridge, _span(features, self.reach)
         own = self.basis.shape == 2 * features.shape[1:] and np.array_equal(self.basis, np.eye(len(self.basis)))
         self.features = _fixed(features if own else features @ self.basis)
-        self.wins, self.losses = wins / comparisons.total, losses / comparisons.total
+        total = comparisons.total
+        self.wins, self.losses = wins / total, losses / total
         self.rank = self.basis.shape[1]
 
     def sampled(self) -> Objective:
         """The same of every so many-th pair."""
-        few, every = copy(self), slice(None, None, len(self.features) // SAMPLE)
-        share = (self.wins[every] + self.losses[every]).sum() / (self.wins + self.losses).sum()
+        few, every = copy(self), slice(None, None, EVERY)
+        share = (self.wins[every] + self.losses[every]).sum()
         few.features, few.wins, few.losses = _fixed(self.features[every]), self.wins[every] / share, self.losses[every] / share
         return few
-
-    @property
-    def reach(self) -> float:
-        """The largest norm of a pair's features: a step d moves no margin by more than this times |d|."""
-        return float(np.sqrt(np.einsum("ij,ij->i", self.features, self.features).max(initial=0.0)))
 
     def at(self, x: NDArray, *, curved: bool = False) -> Point:
         """One pass over the features."""
@@ -249,17 +248,16 @@ def _fixed(features: NDArray) -> NDArray:
 
 
 SAFE = 1e-8
-"""Where the features' moments have no eigenvalue below this share of the largest, the features span all directions, beyond doubt."""
+"""Where no eigenvalue of the moments is below this share of all squares, the features span all directions, beyond doubt."""
 
 
-def _span(features: NDArray) -> NDArray:
-    """(D, rank) orthonormal basis of the rows' span: the coordinate axes where that is everything."""
-    dimension = features.shape[1]
-    moments = np.zeros((dimension, dimension))
-    add_hessian(_fixed(features), np.ones(len(features)), moments)
-    eigenvalues = np.linalg.eigvalsh(moments)
-    if len(features) >= dimension and eigenvalues.min(initial=np.inf) > SAFE * eigenvalues.max(initial=0.0):
-        return np.eye(dimension)
+def _span(features: NDArray, reach: float) -> NDArray:
+    """(D, rank) orthonormal basis of the rows' span: the coordinate axes where a sample of the rows shows that it is everything."""
+    some = features[:: EVERY**2 if len(features) >= MANY else 1]
+    moments = np.zeros((features.shape[1], features.shape[1]))
+    add_hessian(_fixed(some), np.ones(len(some)), moments)
+    if len(some) >= len(moments) and np.linalg.eigvalsh(moments).min() > SAFE * len(features) * reach**2:
+        return np.eye(len(moments))
     triangle = np.linalg.qr(features, mode="r")
     _, singular, rows = np.linalg.svd(triangle, full_matrices=False)
     kept = singular > max(features.shape) * np.finfo(np.float64).eps * singular.max()
@@ -268,23 +266,34 @@ def _span(features: NDArray) -> NDArray:
 
 def _newton(problem: Objective) -> tuple[NDArray, int, bool]:
     """Damped Newton steps from 0, or from the end of those on a sample: the point, the iterations, and whether it settled."""
-    x = np.zeros(problem.rank)
     if problem.rank == 0:
-        return x, 0, True
+        return np.zeros(0), 0, True
+    return _settled(problem, *_start(problem), SETTLED)[:3]
+
+
+def _start(problem: Objective) -> tuple[NDArray, Point]:
+    """Where to begin; after a sample, whose Hessian is as near as its minimiser, the first step goes by that."""
     if len(problem.features) >= MANY:
-        near, _, settled = _newton(problem.sampled())
-        x = near if settled else x
-    reach, point = problem.reach, problem.at(x, curved=True)
+        few = problem.sampled()
+        x, _, settled, curved = _settled(few, *_start(few), ROUGH)
+        if settled:
+            return x, replace(problem.at(x), hessian=curved.hessian)
+    x = np.zeros(problem.rank)
+    return x, problem.at(x, curved=True)
+
+
+def _settled(problem: Objective, x: NDArray, point: Point, limit: float) -> tuple[NDArray, int, bool, Point]:
+    """Newton steps until one moves no margin by more than the limit; also the last point with a Hessian."""
     for iteration in range(1, ITERATIONS + 1):
         step = _step(point)
         if step is None:
-            return x, iteration, False
-        if reach * np.linalg.norm(step) <= SETTLED * max(1.0, point.largest_margin):
-            return x + step, iteration, True
+            return x, iteration, False, point
+        if problem.reach * np.linalg.norm(step) <= limit * max(1.0, point.largest_margin):
+            return x + step, iteration, True, point
         if iteration > TRYING and np.linalg.norm(point.gradient) <= ROUNDING * problem.gradient_size(x):
-            return x, iteration, True
+            return x, iteration, True, point
         x, point = _damped(problem, x, point, step)
-    return x, ITERATIONS, False
+    return x, ITERATIONS, False, point
 
 
 def _step(point: Point) -> NDArray | None:

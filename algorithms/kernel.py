@@ -25,11 +25,14 @@ iteration). Nothing has a state, so no draw depends on what else was drawn.
 Numba's disk cache watches this file alone: whatever the kernel calls lives here.
 """
 
+import operator
 from typing import NamedTuple
 
 import numpy as np
+from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic, overload
+from numba.core import cgutils
+from numba.extending import intrinsic, models, overload, register_model
 from numpy.typing import NDArray
 
 PROX, GRADIENT, PAIRS, RESPONSES, PROJECTION, MIX = range(6)
@@ -182,22 +185,131 @@ def uniforms(key, draw, action, query, iteration):
     return first, second
 
 
+def load(array, row, at):
+    """Eight neighbours of a row, kept in registers: for + - * and what follows a vector of the compiler's, left nothing to guess."""
+    return array[row, at : at + EIGHT].copy()
+
+
+def store(array, row, at, u):
+    """Write eight neighbours of a row."""
+    array[row, at : at + EIGHT] = u
+
+
+def spread(x):
+    """Eight times one number."""
+    return np.full(EIGHT, x)
+
+
+def larger(u, v):
+    """max(u, v), number by number."""
+    return np.where(v > u, v, u)
+
+
+def added_up(u):
+    """The sum of eight partial sums."""
+    return ((u[0] + u[4]) + (u[2] + u[6])) + ((u[1] + u[5]) + (u[3] + u[7]))
+
+
 def fused(a, b, c):
-    """a b + c, rounded once where it is compiled. The compiler never fuses of its own accord: its choice would vary with the loop."""
+    """a b + c, rounded once where it is compiled, of numbers or eights (a number meets all eight).
+
+    The compiler never fuses of its own accord: its choice would vary with the loop.
+    """
     return a * b + c
+
+
+class Eight(types.Type):
+    """What numba takes eight numbers in registers for."""
+
+
+_EIGHT, _VECTOR = Eight("Eight"), ir.VectorType(ir.DoubleType(), EIGHT)
+
+
+@register_model(Eight)
+class _Registers(models.PrimitiveModel):
+    def __init__(self, manager, of):
+        super().__init__(manager, of, _VECTOR)
+
+
+def _place(context, builder, signature, arguments):
+    """Where the eight neighbours begin."""
+    array = context.make_array(signature.args[0])(context, builder, arguments[0])
+    indices = [context.cast(builder, arguments[axis], signature.args[axis], types.intp) for axis in (1, 2)]
+    found = cgutils.get_item_pointer(context, builder, signature.args[0], array, indices, wraparound=False)
+    return builder.bitcast(found, _VECTOR.as_pointer())
+
+
+@intrinsic
+def _load(typing_context, array, row, at):
+    def generate(context, builder, signature, arguments):
+        return builder.load(_place(context, builder, signature, arguments), align=8)
+
+    return _EIGHT(array, row, at), generate
+
+
+@intrinsic
+def _store(typing_context, array, row, at, u):
+    def generate(context, builder, signature, arguments):
+        builder.store(arguments[3], _place(context, builder, signature, arguments), align=8)
+        return context.get_dummy_value()
+
+    return types.void(array, row, at, u), generate
+
+
+def _spread_out(builder, x):
+    one = builder.insert_element(_VECTOR(ir.Undefined), x, ir.IntType(32)(0))
+    return builder.shuffle_vector(one, _VECTOR(ir.Undefined), ir.VectorType(ir.IntType(32), EIGHT)([0] * EIGHT))
+
+
+@intrinsic
+def _spread(typing_context, x):
+    return _EIGHT(types.float64), lambda context, builder, signature, arguments: _spread_out(builder, *arguments)
+
+
+@intrinsic
+def _added_up(typing_context, u):
+    def generate(context, builder, signature, arguments):
+        parts = [builder.extract_element(arguments[0], ir.IntType(32)(number)) for number in (0, 4, 2, 6, 1, 5, 3, 7)]
+        while len(parts) > 1:
+            parts = [builder.fadd(*parts[at : at + 2]) for at in range(0, len(parts), 2)]
+        return parts[0]
+
+    return types.float64(u), generate
 
 
 @intrinsic
 def _fused(typing_context, a, b, c):
+    eights = _EIGHT in (a, b, c)
+
     def generate(context, builder, signature, arguments):
-        return builder.fma(*arguments)
+        if not eights:
+            return builder.fma(*arguments)
+        given = [value if of == _EIGHT else _spread_out(builder, value) for value, of in zip(arguments, signature.args, strict=True)]
+        kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.fma.v8f64"), given)
 
-    return types.float64(types.float64, types.float64, types.float64), generate
+    return (_EIGHT if eights else types.float64)(*(_EIGHT if of == _EIGHT else types.float64 for of in (a, b, c))), generate
 
 
-@overload(fused)
-def _compiled_fused(a, b, c):
-    return lambda a, b, c: _fused(a, b, c)
+def _number_by_number(instruction):
+    """What two eights become, as an overload."""
+
+    @intrinsic
+    def compiled(typing_context, u, v):
+        return _EIGHT(_EIGHT, _EIGHT), lambda context, builder, signature, arguments: instruction(builder, *arguments)
+
+    return lambda u, v: (lambda u, v: compiled(u, v)) if u == _EIGHT == v else None
+
+
+overload(load)(lambda array, row, at: lambda array, row, at: _load(array, row, at))
+overload(store)(lambda array, row, at, u: lambda array, row, at, u: _store(array, row, at, u))
+overload(spread)(lambda x: lambda x: _spread(x))
+overload(added_up)(lambda u: lambda u: _added_up(u))
+overload(fused)(lambda a, b, c: lambda a, b, c: _fused(a, b, c))
+overload(larger)(_number_by_number(lambda builder, u, v: builder.select(builder.fcmp_ordered(">", v, u), v, u)))
+overload(operator.add)(_number_by_number(lambda builder, u, v: builder.fadd(u, v)))
+overload(operator.sub)(_number_by_number(lambda builder, u, v: builder.fsub(u, v)))
+overload(operator.mul)(_number_by_number(lambda builder, u, v: builder.fmul(u, v)))
 
 
 _SHIFT = 1.5 * 2.0**52
@@ -255,127 +367,6 @@ def logarithm(x):
     return value if x > 0.0 and x < np.inf else -np.inf if x == 0.0 else x
 
 
-@njit(**_inlined)
-def load(array, row, w):
-    """Eight neighbours of a row, to be kept in registers."""
-    return (
-        array[row, w],
-        array[row, w + 1],
-        array[row, w + 2],
-        array[row, w + 3],
-        array[row, w + 4],
-        array[row, w + 5],
-        array[row, w + 6],
-        array[row, w + 7],
-    )
-
-
-@njit(**_inlined)
-def store(array, row, w, u):
-    """Eight neighbours of a row."""
-    array[row, w], array[row, w + 1], array[row, w + 2], array[row, w + 3] = u[0], u[1], u[2], u[3]
-    array[row, w + 4], array[row, w + 5], array[row, w + 6], array[row, w + 7] = u[4], u[5], u[6], u[7]
-
-
-@njit(**_inlined)
-def larger(u, v):
-    """max(u, v) for eight numbers each."""
-    return (
-        max(u[0], v[0]),
-        max(u[1], v[1]),
-        max(u[2], v[2]),
-        max(u[3], v[3]),
-        max(u[4], v[4]),
-        max(u[5], v[5]),
-        max(u[6], v[6]),
-        max(u[7], v[7]),
-    )
-
-
-@njit(**_inlined)
-def plus(u, v):
-    """u + v for eight numbers each."""
-    return (
-        u[0] + v[0],
-        u[1] + v[1],
-        u[2] + v[2],
-        u[3] + v[3],
-        u[4] + v[4],
-        u[5] + v[5],
-        u[6] + v[6],
-        u[7] + v[7],
-    )
-
-
-@njit(**_inlined)
-def minus(u, v):
-    """u - v for eight numbers each."""
-    return (
-        u[0] - v[0],
-        u[1] - v[1],
-        u[2] - v[2],
-        u[3] - v[3],
-        u[4] - v[4],
-        u[5] - v[5],
-        u[6] - v[6],
-        u[7] - v[7],
-    )
-
-
-@njit(**_inlined)
-def times(u, v):
-    """u v for eight numbers each."""
-    return (
-        u[0] * v[0],
-        u[1] * v[1],
-        u[2] * v[2],
-        u[3] * v[3],
-        u[4] * v[4],
-        u[5] * v[5],
-        u[6] * v[6],
-        u[7] * v[7],
-    )
-
-
-@njit(**_inlined)
-def scaled(u, x, s):
-    """u x + s for eight numbers u and s."""
-    return (
-        fused(u[0], x, s[0]),
-        fused(u[1], x, s[1]),
-        fused(u[2], x, s[2]),
-        fused(u[3], x, s[3]),
-        fused(u[4], x, s[4]),
-        fused(u[5], x, s[5]),
-        fused(u[6], x, s[6]),
-        fused(u[7], x, s[7]),
-    )
-
-
-@njit(**_inlined)
-def multiplied(u, v, s):
-    """u v + s for eight numbers each."""
-    return (
-        fused(u[0], v[0], s[0]),
-        fused(u[1], v[1], s[1]),
-        fused(u[2], v[2], s[2]),
-        fused(u[3], v[3], s[3]),
-        fused(u[4], v[4], s[4]),
-        fused(u[5], v[5], s[5]),
-        fused(u[6], v[6], s[6]),
-        fused(u[7], v[7], s[7]),
-    )
-
-
-@njit(**_inlined)
-def added_up(s):
-    """The sum of eight partial sums."""
-    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
-
-
-_NOTHING = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-
-
 @njit(**_options)
 def normalise_alone(logits, logs, probs):
     """logs = log softmax of the logits of one policy (K,), probs = their softmax."""
@@ -403,14 +394,14 @@ def normalise_together(logits, logs, probs, log_cells, prob_cells, look):
         for i in range(1, actions):
             top = larger(top, load(logits, i, w))
         for i in range(actions):
-            store(logs, i, w, minus(load(logits, i, w), top))
+            store(logs, i, w, load(logits, i, w) - top)
     for n in range(log_cells.shape[0]):
         prob_cells[n] = exponential(log_cells[n])
     for group in range(lanes // EIGHT):
         w = EIGHT * group
         total = load(probs, 0, w)
         for i in range(1, actions):
-            total = plus(total, load(probs, i, w))
+            total = total + load(probs, i, w)
         store(look, 0, w, total)
     for w in range(lanes):
         look[1, w] = logarithm(look[0, w])
@@ -419,8 +410,8 @@ def normalise_together(logits, logs, probs, log_cells, prob_cells, look):
         w = EIGHT * group
         scale, shift = load(look, 0, w), load(look, 1, w)
         for i in range(actions):
-            store(probs, i, w, times(load(probs, i, w), scale))
-            store(logs, i, w, minus(load(logs, i, w), shift))
+            store(probs, i, w, load(probs, i, w) * scale)
+            store(logs, i, w, load(logs, i, w) - shift)
 
 
 @njit(**_inlined)
@@ -441,9 +432,9 @@ def interleaved(matrix, policy, out):
     for i in range(actions):
         for group in range(lanes // EIGHT):
             w = EIGHT * group
-            total = _NOTHING
+            total = spread(0.0)
             for j in range(actions):
-                total = multiplied(load(matrix[j], i, w), load(policy, j, w), total)
+                total = fused(load(matrix[j], i, w), load(policy, j, w), total)
             store(out, i, w, total)
 
 
@@ -470,17 +461,17 @@ def whole_together(rows, policy, out):
     """The same in the same order for eight policies of one matrix, four rows at a time."""
     actions = policy.shape[0]
     for i in range(actions):
-        store(out, i, 0, _NOTHING)
+        store(out, i, 0, spread(0.0))
     for quarter in range(actions // 4):
         j = 4 * quarter
         a, b, c, d = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
         p, q, r, s = load(policy, j, 0), load(policy, j + 1, 0), load(policy, j + 2, 0), load(policy, j + 3, 0)
         for i in range(actions):
-            store(out, i, 0, scaled(s, d[i], scaled(r, c[i], scaled(q, b[i], scaled(p, a[i], load(out, i, 0))))))
+            store(out, i, 0, fused(s, d[i], fused(r, c[i], fused(q, b[i], fused(p, a[i], load(out, i, 0))))))
     for j in range(actions - actions % 4, actions):
         row, p = rows[j], load(policy, j, 0)
         for i in range(actions):
-            store(out, i, 0, scaled(p, row[i], load(out, i, 0)))
+            store(out, i, 0, fused(p, row[i], load(out, i, 0)))
 
 
 @njit(**_options)
@@ -493,7 +484,7 @@ def halved_alone(matrix, policy, out):
     """
     blocks = matrix.shape[1]
     for block in range(blocks):
-        store(out, block, 0, _NOTHING)
+        store(out, block, 0, spread(0.0))
     for block in range(blocks):
         for r in range(EIGHT):
             for c in range(r + 1, EIGHT):
@@ -503,13 +494,21 @@ def halved_alone(matrix, policy, out):
         for r in range(0, EIGHT, 2):
             one, two = matrix[EIGHT * block + r], matrix[EIGHT * block + r + 1]
             x, y = policy[block, r], policy[block, r + 1]
-            s, t = _NOTHING, _NOTHING
+            s, t = spread(0.0), spread(0.0)
             for b in range(block + 1, blocks):
                 u, v, p = load(one, b, 0), load(two, b, 0), load(policy, b, 0)
-                s, t = multiplied(u, p, s), multiplied(v, p, t)
-                store(out, b, 0, scaled(v, y, scaled(u, x, load(out, b, 0))))
+                s, t = fused(u, p, s), fused(v, p, t)
+                store(out, b, 0, fused(v, y, fused(u, x, load(out, b, 0))))
             out[block, r] -= added_up(s)
             out[block, r + 1] -= added_up(t)
+
+
+@njit(**_inlined)
+def added_rows(partial, first):
+    """The sum of eight rows, in the order of `added_up`."""
+    one = (load(partial, first, 0) + load(partial, first + 4, 0)) + (load(partial, first + 2, 0) + load(partial, first + 6, 0))
+    two = (load(partial, first + 1, 0) + load(partial, first + 5, 0)) + (load(partial, first + 3, 0) + load(partial, first + 7, 0))
+    return one + two
 
 
 @njit(**_options)
@@ -517,30 +516,28 @@ def halved_together(matrix, policy, out, partial):
     """The same in the same order for eight policies of one matrix: policy and out hold an action a row, and a policy a column."""
     rows, blocks, _ = matrix.shape
     for i in range(rows):
-        store(out, i, 0, _NOTHING)
+        store(out, i, 0, spread(0.0))
     for block in range(blocks):
         first = EIGHT * block
         for r in range(EIGHT):
             for c in range(r + 1, EIGHT):
                 a = matrix[first + r, block, c]
-                store(out, first + c, 0, scaled(load(policy, first + r, 0), a, load(out, first + c, 0)))
-                store(out, first + r, 0, scaled(load(policy, first + c, 0), -a, load(out, first + r, 0)))
+                store(out, first + c, 0, fused(load(policy, first + r, 0), a, load(out, first + c, 0)))
+                store(out, first + r, 0, fused(load(policy, first + c, 0), -a, load(out, first + r, 0)))
         for r in range(0, EIGHT, 2):
             one, two = matrix[first + r], matrix[first + r + 1]
             x, y = load(policy, first + r, 0), load(policy, first + r + 1, 0)
             for c in range(EIGHT):
-                s, t = _NOTHING, _NOTHING
+                s, t = spread(0.0), spread(0.0)
                 for b in range(block + 1, blocks):
                     i = EIGHT * b + c
                     p = load(policy, i, 0)
-                    s, t = scaled(p, one[b, c], s), scaled(p, two[b, c], t)
-                    store(out, i, 0, scaled(y, two[b, c], scaled(x, one[b, c], load(out, i, 0))))
+                    s, t = fused(p, one[b, c], s), fused(p, two[b, c], t)
+                    store(out, i, 0, fused(y, two[b, c], fused(x, one[b, c], load(out, i, 0))))
                 store(partial, c, 0, s)
                 store(partial, EIGHT + c, 0, t)
-            for w in range(EIGHT):
-                s, t = partial[:EIGHT, w], partial[EIGHT:, w]
-                out[first + r, w] -= added_up(s)
-                out[first + r + 1, w] -= added_up(t)
+            store(out, first + r, 0, load(out, first + r, 0) - added_rows(partial, 0))
+            store(out, first + r + 1, 0, load(out, first + r + 1, 0) - added_rows(partial, EIGHT))
 
 
 @njit(**_inlined)
@@ -934,7 +931,7 @@ def add_up(terms, look, out):
             w = EIGHT * group
             totals = load(terms, 0, w)
             for i in range(1, actions):
-                totals = plus(totals, load(terms, i, w))
+                totals = totals + load(terms, i, w)
             store(look, out, w, totals)
 
 

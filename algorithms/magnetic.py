@@ -15,7 +15,7 @@ from typing import ClassVar
 from algorithms.rate import pulled, require_rate
 from algorithms.symbol import Symbol
 from algorithms.tableau import Tableau, copy, prox
-from envs.dials import require_integer, require_positive
+from envs.dials import require_integer, require_weight
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class MagneticPO:
 
     def __post_init__(self) -> None:
         require_rate(self.rate)
-        require_positive("strength", self.strength)
+        require_weight("strength", self.strength)
         require_integer("every", self.every, 1)
 
     def tableau(self, beta: float, *, steps: int, actions: int) -> Tableau:

@@ -65,7 +65,8 @@ class NashMP:
 
     def __post_init__(self) -> None:
         require_rate(self.rate)
-        require(self.inner is None or (type(self.inner) is int and self.inner >= 1), "inner", self.inner, "an integer >= 1 or null (exact)")
+        if self.inner is not None:
+            require_integer("inner", self.inner, 1, " or null (exact)")
 
     @classmethod
     def from_paper(cls, eta: float, beta: float) -> NashMP:

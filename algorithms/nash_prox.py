@@ -15,7 +15,7 @@ from algorithms.egpo import certified_rate
 from algorithms.rate import pulled, require_rate
 from algorithms.symbol import Symbol
 from algorithms.tableau import Loop, Tableau, Weights, copy, prox
-from envs.dials import require_positive, require_tolerance
+from envs.dials import require_tolerance, require_weight
 
 INNER_STEPS = 100_000
 """Passes after which an inner solve stops, whatever its residual."""
@@ -49,7 +49,7 @@ class NashProx:
 
     def __post_init__(self) -> None:
         require_rate(self.rate)
-        require_positive("strength", self.strength)
+        require_weight("strength", self.strength)
         require_tolerance(self.tolerance)
 
     def tableau(self, beta: float, *, steps: int, actions: int) -> Tableau:

@@ -9,6 +9,7 @@ import numpy as np
 
 from algorithms.symbol import Symbol
 from algorithms.tableau import Stage, pairs, prox
+from envs.dials import require_integer
 from envs.invalid import Invalid, require
 
 
@@ -28,7 +29,8 @@ def pulled(rate: float, beta: float) -> tuple[Symbol, Symbol]:
 
 def require_pairs(samples: object) -> None:
     """Refuse anything but None or a number of pairs."""
-    require(samples is None or (type(samples) is int and samples >= 1), "pairs", samples, "an integer >= 1 or null (exact)")
+    if samples is not None:
+        require_integer("pairs", samples, 1, " or null (exact)")
 
 
 def pulled_stage(to: str, *, opponent: str, eta: Symbol, b: Symbol, samples: int | None) -> Stage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +24,8 @@ class Comparisons:
     wins, losses : (m,) arrays
         How often the first, and the second, was preferred: finite, at least 0, not all 0; expected counts need not be integers.
 
+    Arrays that may be written to are copied; float64 arrays in C order that may not (`setflags(write=False)`) are taken as they are.
+
     Raises
     ------
     Invalid
@@ -35,10 +38,12 @@ class Comparisons:
 
     def __post_init__(self) -> None:
         for key in ("features", "wins", "losses"):
-            object.__setattr__(self, key, read_only(key, getattr(self, key)))
-            require(np.isfinite(getattr(self, key)).all(), key, "an array with nan or inf", "finite")
+            given = getattr(self, key)
+            object.__setattr__(self, key, given if _fixed(given) else read_only(key, given))
         shape = self.features.shape
         require(len(shape) == 2 and min(shape) >= 1, "features", f"array of shape {shape}", "of shape (m, D)")
+        for key, finite in {"features": self.reach < np.inf, "wins": self.total < np.inf, "losses": self.total < np.inf}.items():
+            require(finite or np.isfinite(getattr(self, key)).all(), key, "an array with nan or inf", "finite")
         for key in ("wins", "losses"):
             counts = getattr(self, key)
             require(counts.shape == shape[:1], key, f"array of shape {counts.shape}", f"of shape ({shape[0]},), one entry for each pair")
@@ -49,6 +54,17 @@ class Comparisons:
     def total(self) -> float:
         """n, the number of comparisons."""
         return float(self.wins.sum() + self.losses.sum())
+
+    @cached_property
+    def reach(self) -> float:
+        """The largest norm of a pair's features: theta + d moves no margin by more than this times |d|."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(np.sqrt(np.einsum("ij,ij->i", self.features, self.features).max()))
+
+
+def _fixed(values: ArrayLike) -> bool:
+    """Whether `values` is an array of floats, row by row, that may not be written to."""
+    return type(values) is np.ndarray and values.dtype == np.float64 and values.flags.c_contiguous and not values.flags.writeable
 
 
 def tabular(counts: ArrayLike) -> Comparisons:

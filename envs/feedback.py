@@ -15,6 +15,7 @@ from typing import Protocol, TypeGuard
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from envs.dials import require_integer
 from envs.game import Game, flip_preference
 from envs.invalid import require
 
@@ -148,7 +149,7 @@ class Exact:
 
     def debiased(self, labels: NDArray) -> NDArray:
         """(label - a) / (1 - 2 a), unbiased for the clean label when a is the true symmetric rate."""
-        return (labels - self.assumed_flip) / (1.0 - 2.0 * self.assumed_flip)
+        return (labels - self.assumed_flip) / (1.0 - 2.0 * self.assumed_flip) if self.assumed_flip else labels
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,8 @@ class Duels(Exact):
     def __post_init__(self) -> None:
         super().__post_init__()
         whole = isinstance(self.per_action, int | np.integer) and not isinstance(self.per_action, bool)
-        require(whole and self.per_action >= 1, "per_action", self.per_action, "an integer >= 1")
+        require(whole, "per_action", self.per_action, "an integer >= 1")
+        require_integer("per_action", int(self.per_action), 1)
 
 
 def require_noise(key: str, flip: object) -> None:

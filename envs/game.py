@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logit
 
-from envs.dials import read_only
+from envs.dials import HEAVIEST, read_only
 from envs.invalid import Invalid, require
 
 INTRANSITIVITY_CLIP = 1e-3
@@ -32,7 +32,7 @@ def flip_preference(preference: NDArray, flip: ArrayLike) -> NDArray:
     preference : (K, K) array
     flip : float or symmetric (K, K) array of rates in [0, 1/2)
     """
-    return preference + np.asarray(flip) * (1.0 - 2.0 * preference)
+    return preference + np.asarray(flip) * (1.0 - 2.0 * preference) if np.count_nonzero(flip) else preference
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +76,7 @@ class Game:
         require(abs(total - 1) <= 1e-9, "log_reference", f"probabilities summing to {total:.12g}", "normalised (sum to 1)")
         beta = float(self.beta)
         require(np.isfinite(beta) and beta >= 0, "beta", self.beta, "a finite number >= 0")
+        require(beta <= HEAVIEST, "beta", self.beta, f"a number in [0, {HEAVIEST:g}]")
         object.__setattr__(self, "preference", preference)
         object.__setattr__(self, "log_reference", log_reference)
         object.__setattr__(self, "beta", beta)

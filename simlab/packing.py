@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -39,6 +40,11 @@ class Plan:
     tableaus: dict[float, Tableau]
     equilibria: dict[int, NDArray]
 
+    @cached_property
+    def tables(self) -> dict[float, kernel.Table]:
+        """The tableaus as the kernel reads them, by beta."""
+        return {beta: _table(tableau) for beta, tableau in self.tableaus.items()}
+
     @property
     def with_average(self) -> bool:
         return POLICY in self.slots or any(name.startswith(AVERAGE) for name in self.measure)
@@ -56,7 +62,7 @@ def run_block(plan: Plan, games: list[Game], seeds: int, streams: NDArray, start
     )
     actions, lanes = members[0].actions, len(members)
     records = _records(plan, tableau, actions, lanes)
-    kernel.run_block(_table(tableau), instances, _state(tableau, actions, lanes), records)
+    kernel.run_block(plan.tables[members[0].beta], instances, _state(tableau, actions, lanes), records)
     return records._replace(
         logs=records.logs.reshape(*records.logs.shape[:2], actions, lanes)[..., :wanted],
         measured=records.measured[..., :wanted],
@@ -109,7 +115,8 @@ def _feedback(plan: Plan, games: list[Game]) -> dict[str, Any]:
     """What is asked and what is true, of every instance, or of the one game that a block has where games are large."""
     feedback, games = plan.feedback, games if games[0].actions <= kernel.INTERLEAVED else games[:1]
     labels = [feedback.labels(game) if feedback.random else feedback.debiased(feedback.labels(game)) for game in games]
-    unchanged = all(np.array_equal(matrix, game.preference) for matrix, game in zip(labels, games, strict=True))
+    pairs = zip(labels, games, strict=True)
+    unchanged = all(matrix is game.preference or np.array_equal(matrix, game.preference) for matrix, game in pairs)
     advantage = _matrix([game.preference for game in games])
     return {
         "advantage": advantage,

@@ -175,7 +175,8 @@ def _check(games: list[Game], steps: int, seeds: int, seed: int, measure: Sequen
 def _check_others(games: list[Game], feedback: Exact, slots: Sequence[str], threads: int | None) -> None:
     require(isinstance(feedback, Exact), "feedback", feedback, "Exact(...) or Duels(...)")
     for game in games:
-        feedback.labels(game)  # refuses flips that do not fit the game
+        labels = feedback.labels(game)  # refuses flips that do not fit the game
+        require(np.isfinite(labels).all(), "feedback", type(feedback).__name__, "one whose labels are finite")
     require(not isinstance(slots, str), "slots", slots, "a list of names")
     require(threads is None or (isinstance(threads, int) and threads >= 1), "threads", threads, "an integer >= 1, or None")
 
@@ -230,31 +231,38 @@ def _streams(games: list[Game], seeds: int, seed: int, first_seed: int | Sequenc
 
 
 def _gather(plan: Plan, games: int, seeds: int, blocks: list[NDArray], finished: list[Records]) -> Run:
-    order = np.argsort(np.concatenate(blocks))
+    instances = games * seeds
 
-    def join(arrays: Iterable[NDArray]) -> NDArray:
+    def join(arrays: list[NDArray]) -> NDArray:
         """Blocks with their lanes last -> instances first, in order."""
-        return np.concatenate([np.moveaxis(array, -1, 0) for array in arrays])[order]
+        joined = np.empty((instances, *arrays[0].shape[:-1]), arrays[0].dtype)
+        for block, array in zip(blocks, arrays, strict=True):
+            joined[block] = np.moveaxis(array, -1, 0)
+        return joined
 
     def spent(which: int) -> NDArray:
-        return join(np.repeat(done.spent[:, which, None], len(done.status), axis=1) for done in finished)
+        """Often the same for all, and then only one row of memory."""
+        first = finished[0].spent[:, which]
+        if all(np.array_equal(done.spent[:, which], first) for done in finished):
+            return np.broadcast_to(first, (instances, len(first)))
+        return join([np.broadcast_to(done.spent[:, which, None], (len(first), len(done.status))) for done in finished])
 
-    kept = [join(done.logs[q] for done in finished) for q in range(len(finished[0].logs))]
-    nothing = np.zeros((games * seeds, 0, 0))
-    number = np.arange(games * seeds)
+    kept = [join([done.logs[q] for done in finished]) for q in range(len(finished[0].logs))]
+    nothing = np.zeros((instances, 0, 0))
+    number = np.arange(instances)
     return Run(
         steps=plan.steps,
         log_policy=kept[plan.slots.index(POLICY)] if POLICY in plan.slots else nothing,
         log_average=kept[-1] if POLICY in plan.slots else nothing,
         log_slots={slot: kept[q] for q, slot in enumerate(plan.slots) if slot != POLICY},
         measured={
-            name: MEASURES[name.removeprefix(AVERAGE)][1] * join(done.measured[m] for done in finished)
+            name: MEASURES[name.removeprefix(AVERAGE)][1] * join([done.measured[m] for done in finished])
             for m, name in enumerate(plan.measure)
         },
         queries=spent(0),
         gradients=spent(1),
-        status=STATUS[join(done.status for done in finished)],
-        status_step=join(done.status_step for done in finished),
+        status=STATUS[join([done.status for done in finished])],
+        status_step=join([done.status_step for done in finished]),
         game_index=number // seeds,
         seed_index=number % seeds,
     )

@@ -15,7 +15,9 @@ from benchmarks import agreement, race, work
 from benchmarks.peer import Peer
 from benchmarks.work import Size
 
-IMPORTED = {"open_spiel": "pyspiel", "scikit_learn": "sklearn", "numpy_together": "numpy", "floor": "numba", "memory": "numpy"}
+IMPORTED = {"open_spiel": "pyspiel", "scikit_learn": "sklearn", "floor": "numba"} | dict.fromkeys(
+    ("numpy_together", "numpy_lanes", "memory"), "numpy"
+)
 """What a peer imports, where its name does not say it."""
 TINY = {"queries": 1, "actions": 4, "instances": 3, "iterations": 6}
 ROUNDS = 2

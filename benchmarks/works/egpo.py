@@ -8,6 +8,7 @@ WORK = replace(
     mirror_descent.WORK,
     what="EGPO (an extragradient: two queries an iteration), otherwise as mirror_descent.",
     cases={
-        name: replace(case, size=case.size | {"queries": 2}, without=("open_spiel",)) for name, case in mirror_descent.WORK.cases.items()
+        name: replace(case, size=case.size | {"queries": 2}, without=(*case.without, "open_spiel"))
+        for name, case in mirror_descent.WORK.cases.items()
     },
 )

@@ -4,6 +4,7 @@ from benchmarks.agreement import relative
 from benchmarks.work import Case, Target, Work
 
 ONE = {"queries": 1}
+SMALL_ONLY = ("open_spiel", "numpy_lanes")
 
 WORK = Work(
     what="Online mirror descent, exact feedback, with the duality gap at every iteration, on random games.",
@@ -23,11 +24,9 @@ WORK = Work(
             ONE | {"actions": 100, "instances": 32, "iterations": 500},
             quick={"instances": 4, "iterations": 10},
             targets={"numpy": Target(1.5, 3)},
-            without=("open_spiel",),
+            without=SMALL_ONLY,
         ),
-        "K=1000": Case(
-            ONE | {"actions": 1000, "instances": 1, "iterations": 300}, targets={"numpy": Target(1.5, 1.8)}, without=("open_spiel",)
-        ),
+        "K=1000": Case(ONE | {"actions": 1000, "instances": 1, "iterations": 300}, targets={"numpy": Target(1.5, 1.8)}, without=SMALL_ONLY),
     },
     difference=relative,
     limit=1e-9,

@@ -1,4 +1,4 @@
-"""simlab: from arrays to the minimiser, with the proof that there is one."""
+"""simlab: from arrays that may not be written to, so that nobody copies them, to the minimiser, with the proof that there is one."""
 
 from collections.abc import Callable
 
@@ -16,4 +16,6 @@ LIBRARY = "simlab"
 def prepare(size: Size) -> Callable[[], NDArray]:
     features, won = labelled(size)
     lost = 1 - won
+    for array in (features, won, lost):
+        array.setflags(write=False)
     return lambda: fit(RobustDPO(0.0), Comparisons(features, won, lost), RIDGE).theta[None]
