@@ -149,7 +149,7 @@ class Exact:
 
     def debiased(self, labels: NDArray) -> NDArray:
         """(label - a) / (1 - 2 a), unbiased for the clean label when a is the true symmetric rate."""
-        return (labels - self.assumed_flip) / (1.0 - 2.0 * self.assumed_flip) if self.assumed_flip else labels
+        return (labels - self.assumed_flip) / (1.0 - 2.0 * self.assumed_flip)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from scaled.engine import FSDP
 from scaled.language_model import LanguageModel
 from scaled.need import Known, Need
 from scaled.pair_training import PairPlan
-from scaled.self_play import Plan
 from scaled.weights import Full, LoRA
 
 MOST = 4096
@@ -26,13 +25,12 @@ class Change(NamedTuple):
     need: Need
 
 
-def what_would_fit(model: LanguageModel, *, plan: Plan | PairPlan, processes: int, judge: str | None, limit: float) -> list[str]:
-    """Words of the command line with which it fits into `limit` bytes, the smallest change first.
+def what_would_fit(need: Need, limit: float, known: Known) -> list[str]:
+    """Words of the command line with which a run fits into `limit` bytes, the smallest change first.
 
     One setting is changed, as little as will do; where that is not enough, two are, and three such pairs are told at most. None is
     told that was not estimated.
     """
-    need, known = Need(model, plan, processes, judge), Known()
     alone = [found.words for kind in KINDS if (found := _mildest(kind(need), limit, known))]
     if alone:
         return alone

@@ -52,11 +52,12 @@ def require_room(model: LanguageModel, *, plan: Plan | PairPlan, processes: int,
         With what is needed, what there is, which part takes most, and what would fit.
     """
     need, on_processor = Need(model, plan, processes, judge), memory is None and not torch.cuda.is_available()
-    found = need.counted(Known()) if on_processor else need.estimate(Known())
+    known = Known()
+    found = need.counted(known) if on_processor else need.estimate(known)
     limit = available(memory) * (1 - need.share)
     if found.fits(limit):
         return
-    fitting = what_would_fit(model, plan=plan, processes=processes, judge=judge, limit=limit)
+    fitting = what_would_fit(need, limit, known)
     advice = f"would fit: {'; or '.join(fitting)}" if fitting else "none of the changes tried would fit, nor any two of them"
     most = f"{found.largest} {_gib(found.parts[found.largest])} of it"
     least = "at least " if found.unknown or on_processor else ""

@@ -86,12 +86,11 @@ class Network:
 
 def laid_out(rows: Sequence[tuple[Tokens, Tokens]], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """(rows, T) tokens, mask of what is there, and positions, of prompts that end where all responses begin."""
-    before, after = (max(len(row[part]) for row in rows) for part in (0, 1))
-    tokens = torch.zeros(len(rows), before + after, dtype=torch.long)
-    seen = torch.zeros_like(tokens)
-    for number, (prompt, answer) in enumerate(rows):
-        held = slice(before - len(prompt), before + len(answer))
-        tokens[number, held] = torch.tensor([*prompt, *answer])
-        seen[number, held] = 1
+    lengths = torch.tensor([[len(prompt), len(answer)] for prompt, answer in rows])
+    before, after = lengths.amax(0).tolist()
+    place = torch.arange(-before, after)
+    seen = ((place >= -lengths[:, :1]) & (place < lengths[:, 1:])).long()
+    tokens = torch.zeros_like(seen)
+    tokens[seen.bool()] = torch.tensor([token for prompt, answer in rows for token in (*prompt, *answer)])
     places = (seen.cumsum(-1) - 1).clamp_min(0)
     return tokens.to(device), seen.to(device), places.to(device)

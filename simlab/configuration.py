@@ -110,8 +110,7 @@ class _Composer:
         for override in parsed:
             if override.is_sweep_override() and override.is_hydra_override():
                 raise Invalid(*written(override), "one value for all runs")
-        _, hydra = self._compose(())
-        top = [name for name in reversed(list(hydra.runtime.choices)) if "/" not in name]
+        top = catalogue.defaults(request.command)
         self.groups = (*top, *(name for name in catalogue.inner_groups() if name.partition("/")[0] in top))
         self.hydra = [override.input_line or "" for override in parsed if override.is_hydra_override()]
 

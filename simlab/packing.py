@@ -114,7 +114,9 @@ def _policies(plan: Plan, games: list[Game], starts: list[NDArray]) -> dict[str,
 def _feedback(plan: Plan, games: list[Game]) -> dict[str, Any]:
     """What is asked and what is true, of every instance, or of the one game that a block has where games are large."""
     feedback, games = plan.feedback, games if games[0].actions <= kernel.INTERLEAVED else games[:1]
-    labels = [feedback.labels(game) if feedback.random else feedback.debiased(feedback.labels(game)) for game in games]
+    labels = [feedback.labels(game) for game in games]
+    if feedback.assumed_flip and not feedback.random:
+        labels = [feedback.debiased(matrix) for matrix in labels]
     pairs = zip(labels, games, strict=True)
     unchanged = all(matrix is game.preference or np.array_equal(matrix, game.preference) for matrix, game in pairs)
     advantage = _matrix([game.preference for game in games])

@@ -2,12 +2,14 @@
 
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from command import simlab
 
@@ -23,6 +25,7 @@ from scaled.prompts import Prompt
 from scaled.quiet import quiet
 from scaled.rollouts.generate import Generate
 from scaled.weights import Full
+from simlab.language_training import LanguageTraining
 
 BEGIN, END = 0, 1
 LETTERS, ASKED = list("abcdefghijklmnop"), [f"p{number}" for number in range(20)]
@@ -150,7 +153,21 @@ def shaken(net: Network, seed: int = 0, size: float = 0.1) -> Network:
     return net
 
 
+@contextmanager
+def without_figures() -> Iterator[None]:
+    """Runs draw none, which would take longer than they do."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(LanguageTraining, "keep", lambda self, stored: None)
+        yield
+
+
 def train(*words: object) -> Path:
+    """The same as `train_and_draw`, without the figure."""
+    with without_figures():
+        return train_and_draw(*words)
+
+
+def train_and_draw(*words: object) -> Path:
     """`simlab train scaled=lm` in this process and folder; returns the file of the rows."""
     before = set(Path().rglob("*.parquet"))
     outcome = simlab("train", "scaled=lm", f"scaled.model={folder(width=16, layers=1)}", "threads=1", *words)

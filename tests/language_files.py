@@ -58,14 +58,6 @@ def run(what: LanguageTraining, store: str) -> None:
 
 
 @contextmanager
-def without_figures() -> Iterator[None]:
-    """Runs draw none, which would take longer than they do."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(LanguageTraining, "keep", lambda self, stored: None)
-        yield
-
-
-@contextmanager
 def stopping(number: int) -> Iterator[None]:
     """A run ends when it has written so many checkpoints, before the one before is taken away."""
     from scaled import saved

@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from command import files, python, simlab
-from language import folder
-from language_files import DUELS, JUDGE, SELF_PLAY, checkpoints, experiment, laid, run, same, stopping, told, without_figures, words
+from language import folder, without_figures
+from language_files import DUELS, JUDGE, SELF_PLAY, checkpoints, experiment, laid, run, same, stopping, told, words
 
 from scaled import saved
 from simlab import store

@@ -12,7 +12,7 @@ import pytest
 import torch
 from command import simlab
 from hydra.utils import get_class
-from language import PAIRS, WORDS, dataset, folder, language_model, lines, metrics, network, plainly, train, trained
+from language import PAIRS, WORDS, dataset, folder, language_model, lines, metrics, network, plainly, train, train_and_draw, trained
 from omegaconf import OmegaConf
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -308,7 +308,7 @@ WORDS_OF_A_RUN = [f"scaled.dataset={dataset('pairs')}", *(f"{key}={value}" for k
 
 @pytest.mark.parametrize("weights", ["lora", "full"])
 def test_a_run_leaves_its_rows_its_metrics_and_a_model_that_transformers_loads(weights: str, here: Path) -> None:
-    path = train("algorithm=dpo", *WORDS_OF_A_RUN, f"scaled/weights={weights}", "scaled.inner=20", "tracker=tensorboard")
+    path = train_and_draw("algorithm=dpo", *WORDS_OF_A_RUN, f"scaled/weights={weights}", "scaled.inner=20", "tracker=tensorboard")
     frame, told = read(path).frame, metrics(path)
     assert set(frame) == {"seed", "step", "queries", "gradients", "status", "loss", "margin", "accuracy", "length"}
     assert frame.gradients.tolist() == [0, 20, 40, 60] and (frame["queries"] == 0).all() and len(told) == 4

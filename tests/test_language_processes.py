@@ -19,8 +19,8 @@ import pytest
 import torch
 import torch.distributed as dist
 from command import Outcome, environ, simlab
-from language import PAIRS, WORDS, language_model, lines, plainly
-from language_files import DUELS, SELF_PLAY, checkpoints, experiment, laid, run, same, stopping, told, without_figures, words
+from language import PAIRS, WORDS, language_model, lines, plainly, without_figures
+from language_files import DUELS, SELF_PLAY, checkpoints, experiment, laid, run, same, stopping, told, words
 
 from algorithms.egpo import EGPO
 from algorithms.rdpo import RobustDPO
