@@ -67,7 +67,7 @@ def test_rows_of_numbers_are_lists() -> None:
 # What is frozen into compiled code. Numba's disk cache watches one file: the one in which a function is written.
 
 COMPILING = ("numba",)
-WATCHED = ("numba", "numpy", "math", "typing", "__future__")
+WATCHED = ("numba", "llvmlite", "numpy", "math", "operator", "typing", "__future__")
 
 
 def numba_files() -> list[str]:
@@ -108,9 +108,10 @@ def frozen_from_elsewhere(source: str) -> set[str]:
                 foreign |= {node.name} if isinstance(node, ast.ClassDef) else written(node)
     here = {name for node in tree.body for name in ([node.name] if hasattr(node, "name") else written(node))}
     known = here | imported(tree, WATCHED) | set(dir(builtins))
-    compiled = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and any(read(d) & makers for d in node.decorator_list)]
+    functions = [(outer, node) for outer in tree.body for node in ast.walk(outer) if isinstance(node, ast.FunctionDef)]
+    compiled = [(outer, node) for outer, node in functions if any(read(d) & makers for d in node.decorator_list)]
     assert compiled, "imports numba and compiles nothing by a decorator"
-    taken = {name for node in compiled for part in node.body for name in read(part) - written(node)}
+    taken = {name for outer, node in compiled for part in node.body for name in read(part) - written(outer)}
     return (taken & foreign) | (taken - known)
 
 
