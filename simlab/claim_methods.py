@@ -18,7 +18,15 @@ from theory.claim import Claim
 
 def methods(claim: Claim) -> list[str]:
     """Names in conf/algorithm of the methods that a claim makes or is given, in order; none for an identity of games."""
-    met = list(_met(claim))
+    return _named(list(_met(claim)))
+
+
+def behind(thing: Any) -> list[str]:
+    """Names of the methods that a field's value is, is bound to, or names in its code."""
+    return _named(list(_behind(thing)))
+
+
+def _named(met: list[Any]) -> list[str]:
     return sorted(name for kind, name in _known().items() if any(thing is kind or type(thing) is kind for thing in met))
 
 
@@ -38,6 +46,12 @@ def _met(claim: Claim) -> Iterator[Any]:
         for name, thing in vars(kind).items():
             if inspect.isfunction(thing) and name not in names:
                 yield from _behind(thing)
+
+
+def says(claim: Claim, word: str) -> bool:
+    """Whether the code of the claim's classes, with what is inside it, refers to a name or an attribute."""
+    functions = (thing for kind in type(claim).__mro__ for thing in vars(kind).values() if inspect.isfunction(thing))
+    return any(word in _names(function.__code__) for function in functions)
 
 
 def _behind(thing: Any) -> Iterator[Any]:

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from envs.dials import require_integer
 from envs.invalid import Invalid, require
-from simlab import catalogue
+from simlab import catalogue, mutation_page
 from simlab.configuration import plan
 from simlab.members import blaming, make
 from simlab.refusal import Refused
@@ -51,10 +51,14 @@ def verify(request: Request) -> int:
     if config.store is not None:
         require_room(config.store)
     chosen, subjects = select(selected), _subjects(config)
-    began = time.perf_counter()
-    verdicts = check(list(chosen.values()), subjects)
+    require(type(config.mutants) is bool, "mutants", config.mutants, "true or false")
     console = Console()
     console = console if console.is_terminal else Console(width=WIDTH)
+    if config.mutants:
+        every = len(rest) < len(request.overrides)
+        return mutation_page.show(list(chosen.values()), subjects, every=every, store=config.store, console=console)
+    began = time.perf_counter()
+    verdicts = check(list(chosen.values()), subjects)
     console.print(table(verdicts))
     console.print(summary(verdicts, subjects, time.perf_counter() - began), highlight=False)
     if config.store is not None:
