@@ -61,7 +61,7 @@ def paired(
     better: str = "lower",
     negligible: float = 0.0,
     level: float = 0.95,
-    statistic: Callable[..., Any] = np.median,
+    statistic: Callable[..., Any] | None = None,
     seed: int = 0,
 ) -> Paired:
     """Two methods on the same seeds: the difference a - b, and a test of whether it is one of method or of chance.

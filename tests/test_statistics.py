@@ -43,13 +43,28 @@ class TestInterval:
     @pytest.mark.parametrize("size", [7, 20])
     def test_it_is_scipys_bca(self, statistic: Any, size: int) -> None:
         values = np.sort(rng(1).lognormal(sigma=1.5, size=size))
-        theirs = stats.bootstrap((values,), statistic, n_resamples=RESAMPLES, method="BCa", rng=rng(5)).confidence_interval
+        level = 1 - 2 * stats.norm.sf(np.sqrt(size / (size - 1)) * stats.t.ppf(0.975, size - 1))
+        options = {"n_resamples": RESAMPLES, "method": "BCa", "rng": rng(5), "confidence_level": level}
+        theirs = stats.bootstrap((values,), statistic, **options).confidence_interval
         same(interval(rng().permutation(values), statistic=statistic, seed=5), Interval(statistic(values), *theirs))
 
-    @pytest.mark.parametrize(("level", "least", "most"), [(0.95, 0.915, 0.97), (0.8, 0.76, 0.84)])
-    def test_medians_are_covered_as_often_as_is_said(self, level: float, least: float, most: float) -> None:
-        values = rng(1).lognormal(size=(20, 1000))
-        assert least < covered(interval(values, level=level), 1.0) < most
+    @pytest.mark.parametrize("level", [0.95, 0.8])
+    @pytest.mark.parametrize("size", [6, 7, 20, 51])
+    def test_medians_are_covered_as_often_as_is_said(self, level: float, size: int) -> None:
+        values = rng(1).lognormal(size=(size, 3000))
+        assert abs(covered(interval(values, level=level), 1.0) - level) < 0.018
+
+    @pytest.mark.parametrize(("size", "rank"), [(6, 1), (9, 2), (20, 6), (40, 14)])
+    def test_a_median_at_the_level_of_two_ranks_has_them_as_ends(self, size: int, rank: int) -> None:
+        values = rng().permutation(size) + 1.0
+        exact = 1 - 2 * stats.binom.cdf(rank - 1, size, 0.5)
+        same(interval(values, level=exact), Interval(np.median(values), rank, size + 1 - rank))
+        narrower = interval(values, level=exact - 1e-3)
+        assert rank < narrower.low < rank + 0.1 and narrower.low + narrower.high == pytest.approx(size + 1)
+
+    def test_few_seeds_have_their_extremes(self) -> None:
+        for size in (2, 3, 5):
+            assert interval(np.arange(size)) == (np.median(np.arange(size)), 0, size - 1)
 
     def test_means_are_covered_as_often_as_is_said(self) -> None:
         assert 0.91 < covered(interval(rng(2).normal(size=(20, 1000)), statistic=np.mean), 0.0) < 0.97

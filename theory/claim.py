@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import stdtr, stdtrit
 
 from envs.equilibrium import nash, regularised_nash
 from envs.game import Game
@@ -73,11 +74,15 @@ class Instance:
 
 @dataclass(frozen=True)
 class Finding:
-    """One instance's measured / claimed ratio; None when the instance says nothing (a run that starts at its target)."""
+    """One instance's measured / claimed ratio; None when the instance says nothing (a run that starts at its target).
+
+    p : the chance that a true statement has so large a ratio, at most; None where chance has no part
+    """
 
     instance: str
     ratio: float | None
     status: str = "ok"
+    p: float | None = None
 
 
 Conditions = dict[str, Callable[[Any], bool]]
@@ -280,21 +285,25 @@ def gather(batch: Sequence[Instance], ratios: NDArray, counts: ArrayLike, run: R
         yield Finding(f"{instance.name}{label}", worst, str(status))
 
 
-STANDARD_ERRORS = 4.0
-"""A mean over seeds exceeds a bound when it does so by this many standard errors: a false alarm in 30,000 at the bound."""
+MEAN_ALARM = erfc(4 / sqrt(2)) / 2
+"""Chance that the limit of a mean over seeds passes the true mean, one in 30,000: that of four standard errors of a normal mean."""
 
-OF_A_MEAN = (
-    f"{erfc(STANDARD_ERRORS / sqrt(2)) / 2:.0e} a finding at its bound"
-    f" (by the normal law: {STANDARD_ERRORS:g} standard errors of a mean over seeds)"
-)
+OF_A_MEAN = f"{MEAN_ALARM:.0e} a finding at its bound (by Student's law of a mean over seeds)"
 """False alarm of claims that use `mean_below`."""
 
 
 def mean_below(name: str, values: NDArray, bound: float, run: Run) -> Finding:
-    """Whether the mean of `values`, one a seed, can be at most `bound`: its lower confidence limit over the bound."""
-    low = values.mean() - STANDARD_ERRORS * values.std(ddof=1) / np.sqrt(len(values))
+    """Whether the mean of `values`, one a seed, can be at most `bound`: its lower confidence limit over the bound.
+
+    The ratio is None, which is inconclusive, where the bound lies between the limits of both sides.
+    """
+    mean, error, freedom = values.mean(), values.std(ddof=1) / np.sqrt(len(values)), len(values) - 1
+    low, high = mean + np.array([-1, 1]) * stdtrit(freedom, 1 - MEAN_ALARM) * error
     status = next((str(status) for status in run.status if status != "ok"), "ok")
-    return Finding(name, float(max(low, 0.0) / bound) if bound > KL_FLOOR else None, status)
+    if bound <= KL_FLOOR:
+        return Finding(name, None, status)
+    p = float(stdtr(freedom, (bound - mean) / error)) if error > 0 else float(mean <= bound)
+    return Finding(name, None if low <= bound < high else float(max(low, 0.0) / bound), status, p)
 
 
 def compare(

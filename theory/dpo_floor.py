@@ -14,8 +14,8 @@ from its own equation E[(w - q) z] = 0, and not by a fit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from algorithms.fit import fit
 from algorithms.pair_loss import PairLoss
 from envs.pair_truth import information
 from envs.pairs import Pairs
+from theory.chance import ByChance
 from theory.claim import Conditions, Finding
 from theory.conditions import FLIPS_ALIKE, at_most_pairs
 from theory.pair_statistics import BY_LIMIT_LAW, FALSE_ALARM
@@ -36,16 +37,16 @@ from theory.testbed import PairClaim, PairTestbed
 
 
 @dataclass(frozen=True, kw_only=True)
-class Floor(PairClaim):
+class Floor(PairClaim, ByChance):
     """Repeated fits at several n: their mean square error, and their scatter about the biased limit.
 
     Parameters
     ----------
     learner : flip rate -> PairLoss
     smoothing : flip rate -> s of the formula
+    law : (world, s) -> (D,) b and (D, D) C
     n : numbers of labels
     repeats : int, fits at each
-    seed : int, of the samples
     largest : int, pairs of the largest world it is put to
     """
 
@@ -58,10 +59,13 @@ class Floor(PairClaim):
     sense: str = "tight"
     learner: Callable[[float], PairLoss] = lambda flip: DPO()
     smoothing: Callable[[float], float] = lambda flip: 0.0
+    law: Callable[[Pairs, float], tuple[NDArray, NDArray]] = field(default_factory=lambda: limit)
     n: Sequence[int] = (10_000, 100_000, 1_000_000)
     repeats: int = 200
     seed: int = 5
     largest: int = 2000
+    effect: ClassVar[str] = "claimed C too large by a share s"
+    size: ClassVar[float] = 2.0
 
     @property
     def conditions(self) -> Conditions:
@@ -70,17 +74,30 @@ class Floor(PairClaim):
     def findings(self, instances: Sequence[PairTestbed]) -> Iterable[Finding]:
         for instance in instances:
             world, flip = instance.world, instance.world.flip_rate
-            bias, covariance = limit(world, self.smoothing(flip))
+            bias, covariance = self.law(world, self.smoothing(flip))
             metric, loss = information(world), self.learner(flip)
             for n in self.n:
                 samples = (world.comparisons(n, self.seed, repeat) for repeat in range(self.repeats))
                 errors = np.stack([fit(loss, sample).theta for sample in samples]) - world.shift
                 square = np.einsum("ri,ij,rj->", errors, metric, errors)
-                yield Finding(f"{instance.name}, n = {n}, mean square", _surprise(square, bias, covariance / n, metric, self.repeats))
+                yield self._finding(f"{instance.name}, n = {n}, mean square", square, bias, covariance / n, metric)
                 around, precision = errors - bias, np.linalg.inv(covariance / n)
                 square = np.einsum("ri,ij,rj->", around, precision, around)
-                scatter = _surprise(square, np.zeros_like(bias), covariance / n, precision, self.repeats)
-                yield Finding(f"{instance.name}, n = {n}, scatter", scatter)
+                yield self._finding(f"{instance.name}, n = {n}, scatter", square, np.zeros_like(bias), covariance / n, precision)
+
+    def _finding(self, name: str, total: float, mean: NDArray, covariance: NDArray, metric: NDArray) -> Finding:
+        ratio, p = _surprise(total, mean, covariance, metric, self.repeats)
+        return Finding(name, ratio, p=p)
+
+    def planted(self, size: float) -> Self:
+        def law(world: Pairs, s: float) -> tuple[NDArray, NDArray]:
+            bias, covariance = self.law(world, s)
+            return bias, (1 + size) * covariance
+
+        return replace(self, law=law)
+
+    def brief(self) -> Self:
+        return replace(self, repeats=self.repeats // 40)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,8 +133,8 @@ def limit(world: Pairs, s: float) -> tuple[NDArray, NDArray]:
     return theta - world.shift, inverse @ scores @ inverse
 
 
-def _surprise(total: float, mean: NDArray, covariance: NDArray, metric: NDArray, repeats: int) -> float:
-    """How far a sum of |x|_metric^2 over independent normal x lies from its mean, over half of the two-sided interval.
+def _surprise(total: float, mean: NDArray, covariance: NDArray, metric: NDArray, repeats: int) -> tuple[float, float]:
+    """How far a sum of |x|_metric^2 over independent normal x lies from its mean, over half of the two-sided interval; and its p.
 
     Quantiles are those of the shifted chi-square of the same first three cumulants (Pearson's approximation).
     """
@@ -126,5 +143,7 @@ def _surprise(total: float, mean: NDArray, covariance: NDArray, metric: NDArray,
     second = repeats * (4 * away @ covariance @ away + 2 * np.trace(spread @ spread))
     third = repeats * (24 * away @ covariance @ metric @ covariance @ away + 8 * np.trace(spread @ spread @ spread))
     freedom, unit = 8 * second**3 / third**2, third / (4 * second)
-    quantile = chi2.isf if total > first else chi2.ppf
-    return float((total - first) / (unit * (quantile(FALSE_ALARM / 2, freedom) - freedom)))
+    quantile, tail = (chi2.isf, chi2.sf) if total > first else (chi2.ppf, chi2.cdf)
+    place = (total - first) / unit + freedom
+    ratio = (place - freedom) / (quantile(FALSE_ALARM / 2, freedom) - freedom)
+    return float(ratio), float(min(1.0, 2 * tail(place, freedom)))

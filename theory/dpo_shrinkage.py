@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,10 @@ from algorithms.cdpo import ConservativeDPO
 from algorithms.dpo import DPO
 from algorithms.fit import fit
 from algorithms.pair_loss import PairLoss
+from algorithms.rdpo import RobustDPO
 from envs.pair_truth import information, robust_covariance
 from envs.pairs import Pairs
+from theory.chance import ByChance
 from theory.claim import Conditions, Finding
 from theory.conditions import FLIPS_ALIKE, REWARD
 from theory.dpo_fits import flips_alike
@@ -118,7 +120,7 @@ class ConservativeBiasIsLarger(PairClaim):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoBiasFromFlips(PairClaim):
+class NoBiasFromFlips(PairClaim, ByChance):
     """One fit to many labels: T = n e'C^-1 e over the point that chi-square with D degrees of freedom passes with chance 1e-6.
 
     C is the least covariance that an unbiased estimate from flipped labels has, robust DPO's to first order.
@@ -127,7 +129,6 @@ class NoBiasFromFlips(PairClaim):
     ----------
     learner : flip rate -> PairLoss
     n : int, labels
-    seed : int, of the sample
     """
 
     id: str = "DPO-consistent"
@@ -140,6 +141,8 @@ class NoBiasFromFlips(PairClaim):
     learner: Learner = lambda flip: DPO()
     n: int = 1_000_000
     seed: int = 3
+    effect: ClassVar[str] = "robust DPO in place of the learner, told a rate of wrong labels too small by a share s (1: DPO)"
+    size: ClassVar[float] = 0.02
 
     @property
     def conditions(self) -> Conditions:
@@ -153,7 +156,11 @@ class NoBiasFromFlips(PairClaim):
         for instance in instances:
             world = instance.world
             error = fit(self.learner(world.flip_rate), world.comparisons(self.n, self.seed)).theta - world.shift
-            yield Finding(instance.name, self._distance(error, world) / _limit(world))
+            distance = self._distance(error, world)
+            yield Finding(instance.name, distance / _limit(world), p=float(chi2.sf(distance, world.d)))
+
+    def planted(self, size: float) -> Self:
+        return replace(self, learner=lambda flip: RobustDPO((1 - min(size, 1.0)) * flip))
 
     def _distance(self, error: NDArray, world: Pairs) -> float:
         return float(self.n * error @ np.linalg.solve(robust_covariance(world, world.flip_rate), error))

@@ -5,25 +5,26 @@ For independent zero-mean noise e1, e2 on the two win rates of an iteration and 
     E KL(p* | p_T) <= (1 - eta beta)^T KL_0 + eta E[span(e2 - e1)^2] / (4 beta (2 - eta)).
 
 n Bernoulli labels an action have variance at most 1/(4 n) each, and span^2 <= 2 sum of squares, so E[span(e2 - e1)^2] <= K/n. The
-check is statistical: the mean over seeds must not exceed the bound by more than four standard errors.
+check is statistical: the lower confidence limit of the mean over seeds must not exceed the bound.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 from algorithms.egpo import EGPO
 from envs.divergence import kl
 from envs.feedback import Duels, Exact
 from simlab.run import Method, simulate
-from theory.claim import OF_A_MEAN, Claim, Conditions, Finding, Instance, mean_below
+from theory.chance import ByChance
+from theory.claim import OF_A_MEAN, Conditions, Finding, Instance, mean_below
 from theory.conditions import FROM_REFERENCE, at_most_actions, beta_from
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoisyEGPO(Claim):
+class NoisyEGPO(ByChance):
     """The mean over seeds against the bound.
 
     Parameters
@@ -33,6 +34,7 @@ class NoisyEGPO(Claim):
     method : rate -> Method
     feedback : n -> feedback
     seeds : int >= 2
+    share : float, of the bound that is claimed
     """
 
     id: str = "EG-N"
@@ -49,6 +51,9 @@ class NoisyEGPO(Claim):
     steps: int = 400
     smallest_beta: float = 0.1
     largest_game: int = 10
+    share: float = 1.0
+    effect: ClassVar[str] = "claimed bound too small by a factor 1 + s"
+    size: ClassVar[float] = 30.0
 
     @property
     def conditions(self) -> Conditions:
@@ -62,9 +67,12 @@ class NoisyEGPO(Claim):
     def _at(self, instance: Instance, count: int) -> Finding:
         game = instance.game
         rate = min(self.rate, 1 / (game.beta + 0.5))
-        options = {"steps": self.steps, "seeds": self.seeds, "record": [0, self.steps], "feedback": self.feedback(count)}
+        options = {"steps": self.steps, "seeds": self.seeds, "seed": self.seed, "record": [0, self.steps], "feedback": self.feedback(count)}
         run = simulate(game, self.method(rate), **options)  # type: ignore[arg-type]
         distance = kl(instance.equilibrium, run.log_policy)
         noise = rate * game.actions / (4 * count * game.beta * (2 - rate))
         bound = (1 - rate * game.beta) ** self.steps * distance[0, 0] + noise
-        return mean_below(f"{instance.name}, n = {count}", distance[:, 1], bound, run)
+        return mean_below(f"{instance.name}, n = {count}", distance[:, 1], self.share * bound, run)
+
+    def planted(self, size: float) -> Self:
+        return replace(self, share=1 / (1 + size))

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
 from algorithms.fit import fit
 from algorithms.pair_loss import PairLoss
@@ -69,23 +69,54 @@ def mean_limits(weights: ArrayLike, draws: int = 1, alarm: float = FALSE_ALARM) 
     ----------
     weights : array of numbers >= 0, not all 0; a draw is sum_i weights_i X_i
     """
-    share = np.asarray(weights, dtype=np.float64) / draws
-    largest, quantile = share.max(), norm.isf(alarm / 2)
-    share = share / largest
-
-    def signed_root(place: float) -> float:
-        """r*, which is standard normal, of the saddlepoint t/2 with t = 1 - exp(-place) below 1."""
-        t = -np.expm1(-place)
-        tilted = share / (1.0 - t * share)
-        cumulant, mean, variance = -draws / 2 * np.log1p(-t * share).sum(), draws * tilted.sum(), 2 * draws * (tilted**2).sum()
-        root = np.sign(t) * np.sqrt(max(t * mean - 2 * cumulant, 0.0))
-        return float(root + np.log(t / 2 * np.sqrt(variance) / root) / root)
+    share, largest, quantile = *_shares(weights), norm.isf(alarm / 2)
 
     def limit(target: float, low: float, high: float) -> float:
-        t = -np.expm1(-brentq(lambda place: signed_root(place) - target, low, high))
-        return float(largest * draws * (share / (1.0 - t * share)).sum())
+        return largest * _tilted_mean(brentq(lambda place: _signed_root(place, share, draws) - target, low, high), share)
 
     return limit(-quantile, -40.0, -1e-3), limit(quantile, 1e-3, 30.0)
+
+
+def mean_p(value: float, weights: ArrayLike, draws: int = 1) -> float:
+    """The chance, both sides together, that the mean of `draws` weighted chi-squares lies as far out as `value`; 0 for nan.
+
+    By the same approximation: below `alarm` exactly where the value is outside `mean_limits`.
+    """
+    share, largest = _shares(weights)
+    if not 0 < value < np.inf:
+        return 0.0
+    near = 2e-3 / np.sqrt(2 * draws * (share**2).sum())  # a thousandth of a standard deviation, where r* is 0/0
+    ends = -40.0, 30.0
+    inside = [_tilted_mean(end, share) < value / largest for end in ends] == [True, False]
+    place = brentq(lambda place: np.log(_tilted_mean(place, share) * largest / value), *ends) if inside else None
+    if place is None or abs(place) < near:
+        return 0.0 if place is None else 1.0
+    return float(min(1.0, 2 * norm.sf(abs(_signed_root(place, share, draws)))))
+
+
+def _shares(weights: ArrayLike) -> tuple[NDArray, float]:
+    """Weights over the largest, and the largest."""
+    given = np.asarray(weights, dtype=np.float64)
+    return given / given.max(), float(given.max())
+
+
+def _tilted_mean(place: float, share: NDArray) -> float:
+    """The mean where the law is tilted by t/2, t = 1 - exp(-place) below 1."""
+    return float((share / (1.0 + np.expm1(-place) * share)).sum())
+
+
+def _signed_root(place: float, share: NDArray, draws: int) -> float:
+    """r* of that saddlepoint, which is standard normal."""
+    t = -np.expm1(-place)
+    tilted = share / (1.0 - t * share)
+    cumulant, mean, variance = -draws / 2 * np.log1p(-t * share).sum(), draws * tilted.sum(), 2 * draws * (tilted**2).sum()
+    root = np.sign(t) * np.sqrt(max(t * mean - 2 * cumulant, 0.0))
+    return float(root + np.log(t / 2 * np.sqrt(variance) / root) / root)
+
+
+def binomial_p(count: float, trials: int, share: float) -> float:
+    """The chance, both sides together, of so unlikely a count."""
+    return float(min(1.0, 2 * min(binom.cdf(count, trials, share), binom.sf(count - 1, trials, share))))
 
 
 def from_middle(value: float, low: float, high: float) -> float:

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
 from algorithms.pal import PAL, PALFit
 from envs.population_world import PopulationWorld
 from envs.user_comparisons import UserComparisons
+from theory.chance import ByChance
 from theory.claim import Conditions, Finding
 from theory.pal_conditions import DRAWN, ESTIMABLE
 from theory.pal_statistics import UNKNOWN, Learner, in_scores, one_score, plane, rank
@@ -37,7 +38,7 @@ def _on_a_plane(testbed: PopulationTestbed) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NewcomersClaim(PopulationClaim):
+class NewcomersClaim(PopulationClaim, ByChance):
     """A statement about newcomers to populations of 40 users who made 150 comparisons each.
 
     Parameters
@@ -45,6 +46,7 @@ class NewcomersClaim(PopulationClaim):
     learner : Learner
     users, samples, unseen : int, of the populations
     draws : int, populations a world
+    factor : float, by which errors are claimed to be fewer
     """
 
     provenance: str = "derived"
@@ -55,6 +57,9 @@ class NewcomersClaim(PopulationClaim):
     samples: int = 150
     unseen: int = 200
     draws: int = 5
+    factor: float = 1.0
+    effect: ClassVar[str] = "errors claimed to be fewer by a factor 1 + s"
+    size: ClassVar[float] = 0.5
 
     @property
     def conditions(self) -> Conditions:
@@ -63,6 +68,12 @@ class NewcomersClaim(PopulationClaim):
     def worlds(self, world: PopulationWorld, shots: Sequence[int]) -> PopulationWorld:
         """The world at the claim's sizes."""
         return replace(world, users=self.users, samples=self.samples, unseen=self.unseen, shots=shots)  # type: ignore[call-arg]
+
+    def planted(self, size: float) -> Self:
+        return replace(self, factor=1 + size)
+
+    def brief(self) -> Self:
+        return replace(self, draws=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +95,11 @@ class FewerSamples(NewcomersClaim):
             world = self.worlds(instance.world, sorted({*self.shots, *(2 * m for m in self.shots)}))
             errors = np.mean([self._errors(world, index) for index in range(self.draws)], axis=0)
             for m, (ours, score, free) in zip(self.shots, errors, strict=True):
-                yield Finding(f"{instance.name}, m = {m}, over one score", float(ours / score))
-                yield Finding(f"{instance.name}, m = {m}, over a free point from {2 * m}", float(ours / free))
+                yield Finding(f"{instance.name}, m = {m}, over one score", float(self.factor * ours / score))
+                yield Finding(f"{instance.name}, m = {m}, over a free point from {2 * m}", float(self.factor * ours / free))
 
     def _errors(self, world: PopulationWorld, index: int) -> list[tuple[float, float, float]]:
-        people, survey = world.people(index=index), world.survey(index=index)
+        people, survey = world.people(self.seed, index), world.survey(self.seed, index)
         fit: PALFit = self.learner(prototypes=plane(people) + 1, shrinkage=1.0, restarts=3).fit(survey.seen)
         free = PAL(prototypes=rank(people) + 1, shrinkage=1.0).fit(survey.seen)
         score = one_score(in_scores(people, survey.seen))
@@ -99,6 +110,9 @@ class FewerSamples(NewcomersClaim):
             theirs = wrong(answers, free.few_shot(survey.newcomers[2 * m][0], shrinkage=1.0).coordinates)
             errors.append((ours, wrong(in_scores(people, answers), score), theirs))
         return errors
+
+    def brief(self) -> Self:
+        return replace(super().brief(), shots=self.shots[:1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,16 +130,20 @@ class TwoComparisons(NewcomersClaim):
     sense: str = "predicted to fail"
     shots: int = 2
     shrinkage: float | None = 1e-3
+    effect: ClassVar[str] = "the learner's own prior; errors claimed to be fewer by a factor 1 + s"
 
     def findings(self, instances: Sequence[PopulationTestbed]) -> Iterator[Finding]:
         for instance in instances:
             world = self.worlds(instance.world, (self.shots,))
             ours, score = np.mean([self._errors(world, index) for index in range(self.draws)], axis=0)
-            yield Finding(instance.name, float(ours / score))
+            yield Finding(instance.name, float(self.factor * ours / score))
 
     def _errors(self, world: PopulationWorld, index: int) -> tuple[float, float]:
-        people, survey = world.people(index=index), world.survey(index=index)
+        people, survey = world.people(self.seed, index), world.survey(self.seed, index)
         fit = self.learner(prototypes=plane(people) + 1, shrinkage=1.0, restarts=3).fit(survey.seen)
         shown, answers = survey.newcomers[self.shots]
         score = one_score(in_scores(people, survey.seen))
         return wrong(answers, fit.few_shot(shown, self.shrinkage).coordinates), wrong(in_scores(people, answers), score)
+
+    def planted(self, size: float) -> Self:
+        return replace(self, shrinkage=None, factor=1 + size)

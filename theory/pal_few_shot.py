@@ -13,22 +13,23 @@ samples, as recalled). Weights in the paper's simplex have this law inside it; o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import numpy as np
 
 from algorithms.pal import PAL
 from envs.people import People
+from theory.chance import ByChance
 from theory.claim import Conditions, Finding
-from theory.pair_statistics import BY_LIMIT_LAW, from_middle, mean_limits
+from theory.pair_statistics import BY_LIMIT_LAW, from_middle, mean_limits, mean_p
 from theory.pal_conditions import ESTIMABLE, SPANNED
 from theory.pal_statistics import Learner, excess, plane, rank
 from theory.testbed import PopulationClaim, PopulationTestbed
 
 
 @dataclass(frozen=True, kw_only=True)
-class FewShot(PopulationClaim):
+class FewShot(PopulationClaim, ByChance):
     """Means over newcomers of both statistics, from the middle of the limits for a mean of so many chi-squares.
 
     Parameters
@@ -36,6 +37,7 @@ class FewShot(PopulationClaim):
     learner : Learner, shown the expected answers of those it sees, so that it knows their plane
     newcomers : int
     shots : int, m
+    shrinkage : float >= 0, comparisons in agreement with the mean user that a newcomer is thought to have made
     """
 
     id: str = "PAL-3"
@@ -48,6 +50,9 @@ class FewShot(PopulationClaim):
     learner: Learner = PAL
     newcomers: int = 300
     shots: int = 100_000
+    shrinkage: float = 0.0
+    effect: ClassVar[str] = "newcomers pulled to the mean user, who counts for s comparisons"
+    size: ClassVar[float] = 500.0
 
     @property
     def conditions(self) -> Conditions:
@@ -64,14 +69,21 @@ class FewShot(PopulationClaim):
     def findings(self, instances: Sequence[PopulationTestbed]) -> Iterator[Finding]:
         for instance in instances:
             people = instance.world.people()
-            low, high = mean_limits(np.ones(self.degrees(people)), self.newcomers)
+            weights = np.ones(self.degrees(people))
+            low, high = mean_limits(weights, self.newcomers)
             for name, value in self._statistics(instance).items():
-                yield Finding(f"{instance.name}, {name}", from_middle(value, low, high))
+                yield Finding(f"{instance.name}, {name}", from_middle(value, low, high), p=mean_p(value, weights, self.newcomers))
+
+    def planted(self, size: float) -> Self:
+        return replace(self, shrinkage=size)
+
+    def brief(self) -> Self:
+        return replace(self, newcomers=self.newcomers // 6)
 
     def _statistics(self, instance: PopulationTestbed) -> dict[str, float]:
         people, others = instance.world.people(), instance.world.newcomers(self.newcomers)
         fit = self.learner(prototypes=self.degrees(people) + 1, shrinkage=0.0, restarts=3).fit(people.expected())
-        found = fit.few_shot(others.comparisons(self.shots, [0, 0, 13, 0]), 0.0).coordinates
+        found = fit.few_shot(others.comparisons(self.shots, [self.seed, 0, 13, 0]), self.shrinkage).coordinates
         answers, chances = others.expected(), others.probabilities
         error = answers.margins(found) - answers.margins(others.coordinates)
         return {

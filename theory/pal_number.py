@@ -11,22 +11,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.pal import PAL, degrees
 from envs.people import People
+from theory.chance import ByChance
 from theory.claim import Conditions, Finding
-from theory.pair_statistics import BY_LIMIT_LAW, from_middle, mean_limits
+from theory.pair_statistics import BY_LIMIT_LAW, from_middle, mean_limits, mean_p
 from theory.pal_conditions import DRAWN, ESTIMABLE
 from theory.pal_statistics import Learner, estimable, excess, plane, rank
 from theory.testbed import PopulationClaim, PopulationTestbed
 
 
 @dataclass(frozen=True, kw_only=True)
-class NumberOfPrototypes(PopulationClaim):
+class NumberOfPrototypes(PopulationClaim, ByChance):
     """The mean excess at K* against its law, and against that of other numbers.
 
     Parameters
@@ -51,6 +52,8 @@ class NumberOfPrototypes(PopulationClaim):
     samples: int = 1500
     more: int = 2
     draws: int = 4
+    effect: ClassVar[str] = "claimed dof too large by a share s, rounded"
+    size: ClassVar[float] = 0.5
 
     @property
     def conditions(self) -> Conditions:
@@ -66,12 +69,19 @@ class NumberOfPrototypes(PopulationClaim):
             best, most = plane(draws[0]) + 1, rank(draws[0]) + 1
             tried = range(1, min(best + self.more, most, self.users) + 1)
             found = np.mean([self._excesses(people, tried, index) for index, people in enumerate(draws)], axis=0)
-            low, high = mean_limits(np.ones(self.dof(self.users, most - 1, best)), self.draws)
-            yield Finding(f"{instance.name}, at K*", from_middle(2 * self.users * self.samples * found[best - 1], low, high))
+            weights, measured = np.ones(self.dof(self.users, most - 1, best)), 2 * self.users * self.samples * float(found[best - 1])
+            ratio, p = from_middle(measured, *mean_limits(weights, self.draws)), mean_p(measured, weights, self.draws)
+            yield Finding(f"{instance.name}, at K*", ratio, p=p)
             others = np.delete(found, best - 1)
             yield Finding(f"{instance.name}, K* over other K", float(found[best - 1] / others.min()))
 
     def _excesses(self, people: People, tried: Sequence[int], index: int) -> NDArray:
-        data, answers = people.comparisons(self.samples, [0, 0, 15, index]), people.expected()
+        data, answers = people.comparisons(self.samples, [self.seed, 0, 15, index]), people.expected()
         fits = [self.learner(prototypes=prototypes, shrinkage=0.0, restarts=3).fit(data) for prototypes in tried]
         return np.array([excess(answers, found.coordinates, people.coordinates) for found in fits])
+
+    def planted(self, size: float) -> Self:
+        return replace(self, dof=lambda *shape: round((1 + size) * self.dof(*shape)))
+
+    def brief(self) -> Self:
+        return replace(self, users=12, draws=1, more=0)

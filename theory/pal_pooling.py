@@ -9,14 +9,15 @@ labels is not as accurate as PAL for each user, and its loss stays a constant ab
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.pal import PAL
 from envs.people import People
+from theory.chance import ByChance
 from theory.claim import Conditions, Finding
 from theory.pal_conditions import DRAWN, ESTIMABLE
 from theory.pal_statistics import UNKNOWN, Learner, firm_majority, in_scores, majority, one_score, plane
@@ -73,7 +74,7 @@ class OneScoreBound(PopulationClaim):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneScoreIsEnough(PopulationClaim):
+class OneScoreIsEnough(PopulationClaim, ByChance):
     """Errors of the pooled score over PAL's, in sides, and in cross-entropy above the truth; `factor` more is allowed.
 
     Parameters
@@ -82,6 +83,7 @@ class OneScoreIsEnough(PopulationClaim):
     samples : int, comparisons of each user
     factor : float
     camps : float, the most that one score may know of the sides for users to count as divided
+    apart : float in [0, 1], how far from their mean PAL may place users, as a share of where it finds them
     """
 
     id: str = "PAL-8p"
@@ -95,6 +97,9 @@ class OneScoreIsEnough(PopulationClaim):
     samples: int = 1500
     factor: float = 1.2
     camps: float = 0.95
+    apart: float = 1.0
+    effect: ClassVar[str] = "PAL's users at a share s of their distance from the mean user"
+    size: ClassVar[float] = 0.1
 
     @property
     def conditions(self) -> Conditions:
@@ -106,10 +111,14 @@ class OneScoreIsEnough(PopulationClaim):
     def findings(self, instances: Sequence[PopulationTestbed]) -> Iterator[Finding]:
         for instance in instances:
             people = instance.world.people()
-            answers, data = people.expected(), people.comparisons(self.samples, [0, 0, 20, 0])
+            answers, data = people.expected(), people.comparisons(self.samples, [self.seed, 0, 20, 0])
             pooled, ours = in_scores(people, data), self.learner(prototypes=plane(people) + 1).fit(data).coordinates
+            ours = ours.mean(axis=0) + self.apart * (ours - ours.mean(axis=0))
             score, scored, least = one_score(pooled), in_scores(people, answers), answers.cross_entropy(people.coordinates)
             errors = (1 - scored.accuracy(score)) / max(1 - answers.accuracy(ours), 1e-3)
             loss = (scored.cross_entropy(score) - least) / max(answers.cross_entropy(ours) - least, 1e-9)
             yield Finding(f"{instance.name}, errors", float(errors / self.factor))
             yield Finding(f"{instance.name}, excess loss", float(loss / self.factor))
+
+    def planted(self, size: float) -> Self:
+        return replace(self, apart=min(size, 1.0))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -21,8 +21,9 @@ from algorithms.pal import PAL, degrees
 from envs.people import People
 from envs.population import Population
 from envs.population_world import PopulationWorld
+from theory.chance import ByChance
 from theory.claim import Conditions, Finding
-from theory.pair_statistics import BY_LIMIT_LAW, from_middle, mean_limits
+from theory.pair_statistics import BY_LIMIT_LAW, from_middle, mean_limits, mean_p
 from theory.pal_conditions import DRAWN
 from theory.pal_statistics import Learner, estimable, plane, rank
 from theory.testbed import PopulationClaim, PopulationTestbed
@@ -32,7 +33,7 @@ SAMPLES = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class LikelihoodRatio(PopulationClaim):
+class LikelihoodRatio(PopulationClaim, ByChance):
     """The mean of the statistic over samples, from the middle of the limits for a mean of so many chi-squares.
 
     Parameters
@@ -54,6 +55,8 @@ class LikelihoodRatio(PopulationClaim):
     dof: Callable[[int, int, int], int] = degrees
     repetitions: int = 12
     shapes: Sequence[tuple[int, int, int]] | None = None
+    effect: ClassVar[str] = "claimed dof too large by a share s, rounded"
+    size: ClassVar[float] = 0.4
 
     @property
     def conditions(self) -> Conditions:
@@ -75,13 +78,20 @@ class LikelihoodRatio(PopulationClaim):
         if plane(people) + 1 != prototypes or not estimable(people) or prototypes > min(people.users, rank(people) + 1):
             return Finding(name, None)
         ratio = np.mean([self._statistic(people, prototypes, repetition) for repetition in range(self.repetitions)])
-        low, high = mean_limits(np.ones(self.dof(people.users, rank(people), prototypes)), self.repetitions)
-        return Finding(name, from_middle(float(ratio), low, high))
+        weights = np.ones(self.dof(people.users, rank(people), prototypes))
+        low, high = mean_limits(weights, self.repetitions)
+        return Finding(name, from_middle(float(ratio), low, high), p=mean_p(float(ratio), weights, self.repetitions))
 
     def _statistic(self, people: People, prototypes: int, repetition: int) -> float:
-        data = people.comparisons(SAMPLES, [0, 0, 14, repetition])
+        data = people.comparisons(SAMPLES, [self.seed, 0, 14, repetition])
         found = self.learner(prototypes=prototypes, shrinkage=0.0, restarts=1).fit(data).coordinates
         return 2 * float(data.compared.sum()) * (data.cross_entropy(people.coordinates) - data.cross_entropy(found))
+
+    def planted(self, size: float) -> Self:
+        return replace(self, dof=lambda *shape: round((1 + size) * self.dof(*shape)))
+
+    def brief(self) -> Self:
+        return replace(self, repetitions=1)
 
 
 @dataclass(frozen=True, kw_only=True)

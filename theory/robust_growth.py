@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -46,6 +46,10 @@ class Dial(Protocol):
 
     def points(self, world: Pairs) -> list[Point]: ...
 
+    def thinned(self, factor: int) -> Self:
+        """The same with fewer fits by a factor."""
+        ...
+
 
 @dataclass(frozen=True)
 class SampleSize:
@@ -63,6 +67,9 @@ class SampleSize:
     def points(self, world: Pairs) -> list[Point]:
         sizes = [round(multiple * unit(world)) for multiple in self.multiples]
         return [Point(n, [replace(world, n=n)], ceil(self.terms / world.d)) for n in sizes]
+
+    def thinned(self, factor: int) -> Self:
+        return replace(self, terms=self.terms // factor)
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,9 @@ class FlipRate:
         fits, worlds = ceil(self.terms / world.d), [replace(world, flip=flip) for flip in self.flips]
         n = round(self.multiple * max(map(unit, worlds)))
         return [Point(1.0 / (1.0 - 2.0 * flip_of(flipped)), [replace(flipped, n=n)], fits) for flipped in worlds]
+
+    def thinned(self, factor: int) -> Self:
+        return replace(self, terms=self.terms // factor)
 
 
 @dataclass(frozen=True)
@@ -108,3 +118,6 @@ class Dimension:
         drawn = {d: [replace(world, d=d, contexts=16, actions=5, seed=seed) for seed in seeds] for d in self.dimensions}
         n = round(self.multiple * max(unit(each) for worlds in drawn.values() for each in worlds))
         return [Point(d, [replace(each, n=n) for each in worlds], self.fits) for d, worlds in drawn.items()]
+
+    def thinned(self, factor: int) -> Self:
+        return replace(self, draws=max(1, self.draws // factor))

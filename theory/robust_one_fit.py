@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from scipy.stats import chi2
 
 from envs.pair_truth import robust_covariance
 from envs.pairs import Pairs
+from theory.chance import ByChance
 from theory.claim import Finding
 from theory.pair_statistics import BY_LIMIT_LAW, FALSE_ALARM, Estimator, estimates, flip_of, minimiser
 from theory.robust_claim import RobustClaim
@@ -25,7 +26,7 @@ from theory.testbed import PairTestbed
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneFit(RobustClaim):
+class OneFit(RobustClaim, ByChance):
     """T of one seeded fit over the quantile of chi-square that it exceeds once in a million.
 
     Parameters
@@ -41,6 +42,8 @@ class OneFit(RobustClaim):
     source: str = "RDPO-7"
     kind: ClassVar[str] = "distribution"
     false_alarm: ClassVar[str | None] = BY_LIMIT_LAW
+    effect: ClassVar[str] = "told a rate of wrong labels too small by a share s"
+    size: ClassVar[float] = 0.005
     n: int = 10_000_000
     estimator: Estimator = minimiser
     covariance: Callable[[Pairs, float], NDArray] = robust_covariance
@@ -48,6 +51,10 @@ class OneFit(RobustClaim):
     def findings(self, instances: Sequence[PairTestbed]) -> Iterable[Finding]:
         for instance in instances:
             world, flip = replace(instance.world, n=self.n), flip_of(instance.world)
-            error = estimates(world, self.learner(flip), 1, 0, self.estimator)[0] - world.shift
+            error = estimates(world, self.learner(flip), 1, self.seed, self.estimator)[0] - world.shift
             distance = self.n * error @ np.linalg.solve(self.covariance(world, flip), error)
-            yield Finding(instance.name, float(distance / chi2.isf(FALSE_ALARM, world.d)))
+            ratio, p = distance / chi2.isf(FALSE_ALARM, world.d), chi2.sf(distance, world.d)
+            yield Finding(instance.name, float(ratio), p=float(p))
+
+    def planted(self, size: float) -> Self:
+        return replace(self, learner=lambda flip: self.learner((1 - min(size, 1.0)) * flip))

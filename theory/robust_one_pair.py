@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,9 @@ from scipy.stats import binom
 from algorithms.fit import Fit, fit
 from algorithms.pair_loss import PairLoss
 from envs.comparisons import Comparisons
+from theory.chance import ByChance
 from theory.claim import Finding
-from theory.pair_statistics import FALSE_ALARM, flip_of, from_middle
+from theory.pair_statistics import FALSE_ALARM, binomial_p, flip_of, from_middle
 from theory.robust_claim import RobustClaim, literal_loss
 from theory.testbed import PairTestbed
 
@@ -76,7 +77,7 @@ def _least(shares: NDArray, flip: float) -> NDArray:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChanceOfNoMinimiser(RobustClaim):
+class ChanceOfNoMinimiser(RobustClaim, ByChance):
     """The chance by fits at every count of wins, and the share of drawn samples, against the binomial formula.
 
     Parameters
@@ -84,6 +85,7 @@ class ChanceOfNoMinimiser(RobustClaim):
     labels : values of n
     samples : int, drawn at each
     error : float, allowed difference of the exact chances
+    more : float, share by which drawn labels are wrong more often than is claimed
     """
 
     id: str = "RDPO-12c"
@@ -96,6 +98,9 @@ class ChanceOfNoMinimiser(RobustClaim):
     labels: Sequence[int] = (10, 40)
     samples: int = 2000
     error: float = 1e-12
+    more: float = 0.0
+    effect: ClassVar[str] = "drawn labels wrong more often by a share s"
+    size: ClassVar[float] = 0.5
 
     def findings(self, instances: Sequence[PairTestbed]) -> Iterable[Finding]:
         for instance in instances:
@@ -109,6 +114,14 @@ class ChanceOfNoMinimiser(RobustClaim):
         predicted = (wins <= flip * n + 1e-9) | (wins >= (1.0 - flip) * n - 1e-9)
         chance = binom.pmf(wins, n, observed)
         yield Finding(f"{instance.name}, n = {n}, exact", float(abs(chance[missing].sum() - chance[predicted].sum()) / self.error))
-        drawn = [int(world.comparisons(seed=n, index=index).wins[0]) for index in range(self.samples)]
-        limits = binom.ppf([FALSE_ALARM / 2, 1.0 - FALSE_ALARM / 2], self.samples, chance[predicted].sum())
-        yield Finding(f"{instance.name}, n = {n}, drawn", from_middle(float(missing[drawn].sum()), limits[0] - 0.5, limits[1] + 0.5))
+        source, claimed = replace(world, flip=min((1.0 + self.more) * flip, 0.49)), chance[predicted].sum()
+        drawn = [int(source.comparisons(seed=100 * self.seed + n, index=index).wins[0]) for index in range(self.samples)]
+        count, limits = int(missing[drawn].sum()), binom.ppf([FALSE_ALARM / 2, 1.0 - FALSE_ALARM / 2], self.samples, claimed)
+        ratio, p = from_middle(count, limits[0] - 0.5, limits[1] + 0.5), binomial_p(count, self.samples, claimed)
+        yield Finding(f"{instance.name}, n = {n}, drawn", ratio, p=p)
+
+    def planted(self, size: float) -> Self:
+        return replace(self, more=size)
+
+    def brief(self) -> Self:
+        return replace(self, labels=self.labels[:1], samples=self.samples // 10)

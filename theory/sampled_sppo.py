@@ -1,24 +1,28 @@
 """SPPO-3: how many responses SPPO needs before its average keeps the exact-gradient bound.
 
 The bound of SPPO-1 is for exact win rates. With n sampled responses, judged by single labels, the average over 300 iterations keeps
-it for n = 50 and exceeds it for n = 5. The check is statistical: a mean over seeds, four standard errors on the safe side.
+it for n = 50 and exceeds it for n = 5. The check is statistical: a confidence limit of a mean over seeds, on the safe side.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 from algorithms.sppo_sampled import SPPOSampled
 from envs.feedback import Duels
 from simlab.run import Method, simulate
-from theory.claim import OF_A_MEAN, Claim, Conditions, Finding, Instance, mean_below, whatever_beta
+from theory.chance import ByChance
+from theory.claim import OF_A_MEAN, Conditions, Finding, Instance, mean_below, whatever_beta
 from theory.conditions import FROM_REFERENCE, at_most_actions, witness
+
+ENOUGH = 50
+"""Responses with which the bound is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampledAverage(Claim):
+class SampledAverage(ByChance):
     """The mean over seeds of the average's exploitability against SPPO-1's bound.
 
     Parameters
@@ -28,6 +32,7 @@ class SampledAverage(Claim):
     rate : eta
     seeds : int >= 2
     largest_game : the claim is put to games of up to so many actions
+    share : float, of the bound that is claimed
     """
 
     source: str = "finite-sample square loss of arXiv 2405.00675 with Bernoulli labels; measured here against SPPO-1"
@@ -39,6 +44,9 @@ class SampledAverage(Claim):
     seeds: int = 32
     steps: int = 300
     largest_game: int = 10
+    share: float = 1.0
+    effect: ClassVar[str] = "claimed bound too small by a factor 1 + s"
+    size: ClassVar[float] = 1.0
 
     @property
     def conditions(self) -> Conditions:
@@ -53,6 +61,7 @@ class SampledAverage(Claim):
             self.method(self.rate, self.samples),
             steps=self.steps,
             seeds=self.seeds,
+            seed=self.seed,
             feedback=Duels(1),
             record=[self.steps],
             measure=("average_original_exploitability",),
@@ -60,7 +69,13 @@ class SampledAverage(Claim):
         )
         gap = run.measured["average_original_exploitability"][:, 0]
         bound = -instance.start.min() / (self.rate * self.steps) + self.rate / 8
-        return mean_below(f"{instance.name}, n = {self.samples}", gap, bound, run)
+        return mean_below(f"{instance.name}, n = {self.samples}", gap, self.share * bound, run)
+
+    def planted(self, size: float) -> Self:
+        return replace(self, share=1 / (1 + size))
+
+    def brief(self) -> Self:
+        return replace(self, steps=60, seeds=16)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +90,15 @@ class FewResponses(SampledAverage):
     kind: ClassVar[str] = "existence"
     sense: str = "predicted to fail"
     witness: str = "tournament 10.1, "
+    effect: ClassVar[str] = f"{ENOUGH}/(1 + s) responses"
+    size: ClassVar[float] = 4.0
 
     @property
     def conditions(self) -> Conditions:
         return super().conditions | witness(self.witness)
+
+    def planted(self, size: float) -> Self:
+        return replace(self, samples=max(2, round(ENOUGH / (1 + size))))
+
+    def brief(self) -> Self:
+        return replace(self, seeds=16)

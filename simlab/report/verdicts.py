@@ -94,14 +94,14 @@ def alarms(cards: Sequence[Card]) -> str:
     tests = [card for card in cards if card.false_alarm]
     if not tests:
         return "No finding is a matter of chance."
-    rates = [(rate, card.counted) for card in tests if (rate := _rate(card.false_alarm)) is not None]
-    number, total = sum(count for _, count in rates), sum(rate * count for rate, count in rates)
+    rates = [(chance, card.counted) for card in tests if (chance := rate(card.false_alarm)) is not None]
+    number, total = sum(count for _, count in rates), sum(chance * count for chance, count in rates)
     said = f"{number:,} findings are statistical tests, each at the rate of false alarms on its card: together at most {total:.1g}."
-    unknown = [card.id for card in tests if _rate(card.false_alarm) is None]
+    unknown = [card.id for card in tests if rate(card.false_alarm) is None]
     return said + (f" Not known, at least in part, is the rate of {', '.join(unknown)}." if unknown else "")
 
 
-def _rate(words: str) -> float | None:
+def rate(words: str) -> float | None:
     """The probability that the words of a claim on its false alarms begin with; None where they call it unknown, if only in part."""
     number = re.match(r"\d[\d.]*(e-?\d+)?", words)
     return float(number[0]) if number and "unknown" not in words else None
