@@ -20,7 +20,7 @@ install = $(call with_uv,pip install --quiet --python $(BIN)/python $(1)) || \
 	$(BIN)/python -m pip install -qq --disable-pip-version-check $(1)
 
 .NOTPARALLEL:
-.PHONY: help verify test test-fast test-slow lint readme figures notebooks clean
+.PHONY: help verify test test-fast test-slow test-long lint readme figures notebooks clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile | expand -t 18
@@ -37,6 +37,10 @@ test-fast: $(DEV) ## run the tests that take seconds
 
 test-slow: $(DEV) ## run the slow tests only
 	@$(PYTEST) -m slow
+
+test-long: $(DEV) ## search: 100,000 random examples with fresh seeds, and all bad configurations
+	@HYPOTHESIS_PROFILE=long $(PYTEST) -m property
+	@HYPOTHESIS_PROFILE=long $(PYTEST) tests/test_fire.py
 
 lint: $(DEV) ## ruff check, ruff format --check, mypy
 	@$(BIN)/ruff check .

@@ -9,10 +9,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from envs.invalid import Invalid, require
 
+LARGEST = 2**62
+"""No count is larger: 64 bits hold it. The root of random numbers may be."""
 
-def require_integer(key: str, value: object, least: int) -> None:
-    """Raise :class:`Invalid` unless `value` is an int (True and 3.0 are not) of at least `least`."""
-    require(type(value) is int and value >= least, key, value, f"an integer >= {least}")
+HEAVIEST = 1e100
+"""The largest weight of a divergence: double precision holds its square."""
+
+
+def require_integer(key: str, value: object, least: int, otherwise: str = "") -> None:
+    """Raise :class:`Invalid` unless `value` is an int (True and 3.0 are not) of at least `least`, and as a count, which `least` > 0 asks
+    for, of at most `LARGEST`. `otherwise` says what else is allowed."""
+    whole = type(value) is int and value >= least
+    require(whole, key, value, f"an integer >= {least}{otherwise}")
+    require(least == 0 or value <= LARGEST, key, value, f"an integer from {least} to {LARGEST}{otherwise}")  # type: ignore[operator]
 
 
 def require_number(key: str, value: object, low: float, high: float) -> None:
@@ -35,6 +44,12 @@ def require_positive(key: str, value: object) -> None:
     """Raise :class:`Invalid` unless `value` is a finite number above 0."""
     number = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
     require(number, key, value, "a finite number > 0")
+
+
+def require_weight(key: str, value: object) -> None:
+    """Raise :class:`Invalid` unless `value` is a number in (0, `HEAVIEST`], a weight of a divergence."""
+    require_positive(key, value)
+    require(value <= HEAVIEST, key, value, f"a number in (0, {HEAVIEST:g}]")  # type: ignore[operator]
 
 
 def require_nonnegative(key: str, value: object) -> None:

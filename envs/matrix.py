@@ -26,7 +26,7 @@ class Matrix(World):
     Raises
     ------
     Invalid
-        With the key `rows` where this is no table of numbers, with `preference[i,j]` where that entry is wrong.
+        With the key `rows` where this is no table of numbers, with `rows[i,j]` where that entry is wrong.
     """
 
     rows: Sequence[Sequence[float]]
@@ -39,7 +39,11 @@ class Matrix(World):
         actions = len(self.rows)
         square = actions >= 2 and all(len(row) == actions for row in self.rows)
         require(square, "rows", [list(row) for row in self.rows], "K >= 2 lists of K probabilities")
-        Game(np.array(self.rows), np.full(actions, -np.log(actions)), 0.0)
+        try:
+            Game(np.array(self.rows), np.full(actions, -np.log(actions)), 0.0)
+        except Invalid as error:
+            key, value = (str(part).replace("preference", "rows") for part in (error.key, error.value))
+            raise Invalid(key, value, error.allowed) from None
 
     def preference(self, rng: np.random.Generator) -> NDArray:
         del rng
@@ -47,6 +51,7 @@ class Matrix(World):
 
 
 def _table(rows: object) -> tuple[tuple[float, ...], ...]:
+    require(not isinstance(rows, str), "rows", rows, "a list of lists of numbers")
     try:
         return tuple(numbers("rows", row) for row in rows)  # type: ignore[attr-defined]
     except (Invalid, TypeError):

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.dials import require_integer, require_number
+from envs.dials import LARGEST, require_integer, require_number
+from envs.invalid import require
 from envs.people import People, mixing_weights, require_concentration
 from envs.population_world import PopulationWorld
 
@@ -59,6 +60,7 @@ class Population(PopulationWorld):
         super().__post_init__()
         for key, least in {"users": 1, "prototypes": 1, "d": 1, "actions": 2, "prompt_features": 0}.items():
             require_integer(key, getattr(self, key), least)
+        require(self.prompt_features <= LARGEST, "prompt_features", self.prompt_features, f"an integer from 0 to {LARGEST}")
         require_number("temperature", self.temperature, 1e-6, 1e6)
         require_concentration(self.concentration)
 

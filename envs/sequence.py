@@ -47,7 +47,7 @@ class Sequence(World):
         require_integer("vocabulary", self.vocabulary, 2)
         require_integer("length", self.length, 1)
         require_number("win", self.win, 0, 1)
-        fits = 3 <= self.vocabulary**self.length <= MOST
+        fits = 3 <= self.vocabulary ** min(self.length, MOST) <= MOST
         require(fits, "length", self.length, f"such that 3 <= V^L <= {MOST}, V={self.vocabulary}")
 
     def preference(self, rng: np.random.Generator) -> NDArray:

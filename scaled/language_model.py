@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,14 +73,21 @@ class LanguageModel:
     def __post_init__(self) -> None:
         for key in ("length", "batch"):
             require_integer(key, getattr(self, key), 1)
-        require(self.precision in PRECISIONS, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
+        for key, what in (("model", "a model: its folder, or its name on the hub"), ("dataset", "a file, a folder, or a name on the hub")):
+            value = getattr(self, key)
+            require(isinstance(value, str | os.PathLike) and str(value), key, value, what)
+        known = isinstance(self.precision, str) and self.precision in PRECISIONS
+        require(known, "precision", self.precision, f"one of {', '.join(PRECISIONS)}")
         require(isinstance(self.recompute, bool), "recompute", self.recompute, "true or false")
         require_integer("warmup", self.warmup, 0)
         require_number("final", self.final, 0, 1)
         if self.clip is not None:
             require_positive("clip", self.clip)
-        listed = self.vocabulary is None or (len(self.vocabulary) >= 2 and all(isinstance(text, str) for text in self.vocabulary))
-        require(listed, "vocabulary", self.vocabulary, "null, or a list of at least two texts of one token each")
+        texts = self.vocabulary
+        listed = (
+            isinstance(texts, Sequence) and not isinstance(texts, str) and len(texts) >= 2 and all(isinstance(text, str) for text in texts)
+        )
+        require(texts is None or listed, "vocabulary", texts, "null, or a list of at least two texts of one token each")
         self.realisation  # noqa: B018  refuses its own values
 
     @property

@@ -62,9 +62,9 @@ class TransformerModel:
             require_integer(key, getattr(self, key), 1)
         require(self.width % self.heads == 0, "heads", self.heads, f"a divisor of width={self.width}")
         require_positive("spread", self.spread)
-        require(self.dtype in DTYPES, "dtype", self.dtype, " or ".join(DTYPES))
+        require(isinstance(self.dtype, str) and self.dtype in DTYPES, "dtype", self.dtype, " or ".join(DTYPES))
         most = f"such that V^L <= {LARGEST_SET} responses, V={self.vocabulary}, to be enumerated; more can only be sampled, from Python"
-        require(self.vocabulary**self.length <= LARGEST_SET, "length", self.length, most)
+        require(self.vocabulary ** min(self.length, 64) <= LARGEST_SET, "length", self.length, most)
         self.realisation  # noqa: B018  refuses its own values
 
     @property

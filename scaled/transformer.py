@@ -90,7 +90,9 @@ class Transformer(Enumerated):
         require(width % heads == 0, "heads", heads, f"a divisor of width={width}")
         require_positive("spread", spread)
         require(dtype in (torch.float32, torch.float64), "dtype", dtype, "torch.float32 or torch.float64")
-        require(vocabulary**length <= LARGEST_NUMBER, "length", length, f"such that V^L < 2^63, V={vocabulary}: responses are numbered")
+        require(
+            vocabulary ** min(length, 64) <= LARGEST_NUMBER, "length", length, f"such that V^L < 2^63, V={vocabulary}: they are numbered"
+        )
         self.vocabulary, self.length = vocabulary, length
         self.register_buffer("prompts", torch.tensor([list(prompt) for prompt in prompts]))
         with torch.random.fork_rng(devices=[]):  # torch draws weights of its own, which are not kept

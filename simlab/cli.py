@@ -21,7 +21,9 @@ COMMANDS = {
     "collect": ("simlab.collect:collect", "gather the runs of a folder into one table"),
     "verify": ("simlab.verification:verify", "check the claims of the literature on worlds whose truth is known"),
     "falsify": ("simlab.falsification:falsify", "search for the world on which a claim comes out worst, or is false"),
+    "calibrate": ("simlab.calibration:calibrate", "measure how often the tests of claims err, and what they notice"),
     "report": ("simlab.report.command:report", "write one HTML file on the verdicts and the runs of a folder"),
+    "scorecard": ("simlab.scorecard:scorecard", "measure what the verdicts are worth, and tell which targets are held"),
     "bench": ("benchmarks.command:bench", "time simlab beside other libraries, on the same instances"),
 }
 
@@ -43,6 +45,7 @@ examples:
   simlab collect simlab_store --output table.csv       all rows of a folder, with the settings that vary
   simlab verify                                        a verdict for every claim
   simlab falsify claim=EG-1                            the worst world that a search of 20 s finds
+  simlab calibrate claim=RDPO-7 seeds=100              false alarms of its test, and how small an error it notices
   simlab report simlab_store                           one HTML file on the verdicts and runs of a folder
   simlab bench mirror_descent                          the kernel beside numpy, torch, jax and OpenSpiel
 """

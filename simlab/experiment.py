@@ -118,7 +118,7 @@ def require_idle(config: dict[str, Any], keys: Iterable[str], reason: str) -> No
         if key in groups:
             require_idle_member(config, "run", key, reason)
         else:
-            require(config[key] == command[key], key, config[key], f"left out: {reason}")
+            require(same(config[key], command[key]), key, config[key], f"left out: {reason}")
 
 
 def require_idle_member(config: dict[str, Any], command: str, group: str, reason: str) -> None:
@@ -133,7 +133,12 @@ def require_idle_dials(config: dict[str, Any], world: object, kind: str, reason:
         default = list(dial.default) if isinstance(dial.default, tuple) else dial.default
         value = config["env"].get(dial.name, default)
         if dial.name in getattr(world, kind, ()):
-            require(value == default, dial.name, value, f"left out: {reason}")
+            require(same(value, default), dial.name, value, f"left out: {reason}")
+
+
+def same(value: object, other: object) -> bool:
+    """Whether two settings are equal; true is not 1."""
+    return value == other and isinstance(value, bool) == isinstance(other, bool)
 
 
 def member_name(config: Mapping[str, Any], group: str) -> str:

@@ -323,8 +323,10 @@ def _require_numbers(config: dict[str, Any]) -> None:
     for key, least in (("steps", 1), ("prompts", 1), ("seeds", 1), ("seed", 0), ("processes", 1)):
         require_integer(key, config[key], least)
     every, responses, memory = config["checkpoint"], config["responses"], config["memory"]
-    require(every is None or (type(every) is int and every >= 1), "checkpoint", every, "an integer >= 1, or null: none")
-    require(responses is None or (type(responses) is int and responses >= 2), "responses", responses, "an integer >= 2")
+    if every is not None:
+        require_integer("checkpoint", every, 1, ", or null: none")
+    if responses is not None:
+        require_integer("responses", responses, 2)
     require(isinstance(config["dry_run"], bool), "dry_run", config["dry_run"], "true or false")
     if memory is not None:
         require_positive("memory", memory)

@@ -50,6 +50,11 @@ EXAMPLES = {
         ("simlab falsify claim=MMD-1 candidates=2000 seed=1", "the same result on every machine"),
         ("simlab falsify claim=EG-1 replay=FILE", "a saved case again"),
     ],
+    "calibrate": [
+        ("simlab calibrate claim=RDPO-7 seeds=100 power_seeds=20 simulations=0", "one claim, in a few seconds"),
+        ("simlab calibrate budget=600", "as much as ten minutes allow"),
+        ("simlab calibrate store=results", "all, in an hour; keep the numbers"),
+    ],
 }
 
 
@@ -67,6 +72,7 @@ def manual(request: Request) -> str:
         *(_member(group, member) for group, member in chosen.items()),
         _section("claims, claim=ID or a pattern, several with commas", _claims() if request.command == "verify" else []),
         _section("claims, claim=ID", _bounds() if request.command == "falsify" else []),
+        _section("claims, claim=ID or a pattern, several in brackets", _chance() if request.command == "calibrate" else []),
         _section("flags", [SWEEP, *FLAGS] if sweeps else FLAGS),
         _section("examples", EXAMPLES.get(request.command, [])),
     ]
@@ -104,6 +110,12 @@ def _bounds() -> list[tuple[str, str]]:
     from simlab.falsification import bounds
 
     return [(claim.id, claim.statement) for claim in bounds().values()]
+
+
+def _chance() -> list[tuple[str, str]]:
+    from simlab.calibration import chance
+
+    return [(claim.id, claim.statement) for claim in chance().values()]
 
 
 def _explained(name: str, prefix: str = "") -> list[tuple[str, str]]:

@@ -36,7 +36,7 @@ def blaming(config: Mapping[str, Any], group: str) -> Iterator[None]:
 
 def _place(config: Mapping[str, Any], group: str, key: str, value: object) -> str:
     """The full key: of the places in a member that bear the name, the one that holds the value, else the outermost."""
-    found = sorted(_places(config[group], key), key=lambda place: (place[1] != value, place[0].count(".")))
+    found = sorted(_places(config[group], key), key=lambda place: (place[1] != value, isinstance(place[1], Mapping), place[0].count(".")))
     if not found and key in config:
         return key
     return f"{group}.{found[0][0] if found else key}"
@@ -45,7 +45,7 @@ def _place(config: Mapping[str, Any], group: str, key: str, value: object) -> st
 def _places(node: Mapping[str, Any], key: str) -> Iterator[tuple[str, Any]]:
     """Where in a node values of this name stand, keys of keys with dots, and the values."""
     for name, value in node.items():
+        if name == key:
+            yield str(name), value
         if isinstance(value, Mapping):
             yield from ((f"{name}.{below}", held) for below, held in _places(value, key))
-        elif name == key:
-            yield str(name), value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from envs.invalid import Invalid
@@ -27,9 +28,9 @@ def shown(value: Any) -> str:
     """A value as it would be written on the command line."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list | tuple):
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         text = f"[{','.join(map(shown, value))}]"
-    elif isinstance(value, dict):
+    elif isinstance(value, Mapping):
         text = "{" + ",".join(f"{key}:{shown(item)}" for key, item in value.items()) + "}"
     else:
         text = " ".join(str(value).split())

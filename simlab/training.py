@@ -22,7 +22,7 @@ from envs.game import Game
 from envs.invalid import require
 from simlab import catalogue
 from simlab.checkpoint import Checkpoint
-from simlab.experiment import Experiment, require_idle_dials
+from simlab.experiment import Experiment, require_idle_dials, same
 from simlab.finished import identity_of, place
 from simlab.identity import NUMERIC
 from simlab.members import blaming, make
@@ -246,7 +246,9 @@ def _require_numbers(config: dict[str, Any]) -> None:
         require_integer(key, config[key], least)
     responses, threads, every = config["responses"], config["threads"], config["checkpoint"]
     for key in ("dry_run", "processes", "memory", "tracker"):
-        require(config[key] == catalogue.content("train")[key], key, config[key], "left out: only a run with scaled=lm has it")
-    require(every is None or (type(every) is int and every >= 1), "checkpoint", every, "an integer >= 1, or null: none")
-    require(responses is None or (type(responses) is int and responses >= 2), "responses", responses, "an integer >= 2, or null: all")
+        require(same(config[key], catalogue.content("train")[key]), key, config[key], "left out: only a run with scaled=lm has it")
+    if every is not None:
+        require_integer("checkpoint", every, 1, ", or null: none")
+    if responses is not None:
+        require_integer("responses", responses, 2, ", or null: all")
     require(threads is None or (type(threads) is int and threads >= 1), "threads", threads, "an integer >= 1, or null: all")

@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from command import simlab
+from conftest import Score
 from games import rock_scissors_paper, uniform
 
 from algorithms.optimistic import OptimisticMirrorDescent
@@ -102,8 +103,9 @@ def searched(bound: Bound, candidates: int, seed: int = 0, **options: int) -> Wo
 @pytest.mark.slow
 class TestSearch:
     @pytest.mark.parametrize("name", FALSE)
-    def test_a_false_statement_is_found(self, name: str) -> None:
+    def test_a_false_statement_is_found(self, name: str, score: Score) -> None:
         assert searched(FALSE[name], 200).falsifies
+        score("false statements that a search of 200 candidates refutes", 1, 1)
 
     @pytest.mark.parametrize("name", ["egpo_contraction", "half_iterate", "optimistic_average"])
     def test_a_true_one_stands_and_is_nearly_met(self, name: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from command import ROOT, Outcome, environ, files, python, simlab
+from conftest import Score
 from hydra import compose, initialize_config_module
 
 from simlab.store import read
@@ -125,7 +126,7 @@ def stored(folder: Path) -> list[Path]:
 class TestRows:
     @pytest.mark.slow
     @each("joblib", "submitit_local", "slurm", "ray")
-    def test_they_and_their_files_do_not_depend_on_the_launcher(self, launcher: str, here: Path) -> None:
+    def test_they_and_their_files_do_not_depend_on_the_launcher(self, launcher: str, here: Path, score: Score) -> None:
         words = ["env=blend", "algorithm=egpo,sppo", "feedback=duels", "steps=20", "seeds=40"]
         assert simlab("run", "-m", *words, "store=basic").status == 0
         status, out, err = sweep(here, f"launcher={launcher}", *words, "store=other")
@@ -136,6 +137,7 @@ class TestRows:
             assert read(one).table.equals(read(other).table)
             assert one.name in out
         assert len(stored(here / "other")) == 2 and "already there" not in out
+        score("runs whose rows are the same bits in other processes", 2, 2)
 
     def test_the_name_of_the_launcher_is_not_in_them(self, here: Path) -> None:
         for name in ("basic", "joblib"):

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Score
 from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
@@ -35,6 +36,13 @@ pytestmark = [
 ]
 
 BETA, FLIP = 0.3, 0.2
+
+
+@pytest.fixture(autouse=True)
+def _scored(score: Score) -> None:
+    score("comparisons of losses with TRL", 1, 1)
+
+
 WORDS = ["a", "b", "c", "d", "e", "f", "</s>"]  # "a" is also the padding
 PAIRS = [
     {"prompt": "b c ", "chosen": "a b a", "rejected": "d"},

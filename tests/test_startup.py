@@ -10,8 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from command import ROOT, python
+from conftest import Score
 
 from simlab.columns import to_arrow, to_numpy
+from simlab.store import read as read_rows
 
 PACKAGES = ("simlab", "envs", "algorithms", "theory", "scaled", "conf")
 SELF_PLAY = "run algorithm=egpo env=cyclic steps=10 seeds=1"
@@ -190,6 +192,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
     counts = compiled(tree)
     assert sum(misses for _, misses, _ in counts.values()) >= len(EDITS)
+    (tree / "simlab_store").rename(tree / "cold")
     return tree
 
 
@@ -213,11 +216,17 @@ def numbers(tree: Path, code: str, **environment: str) -> list[float]:
 
 @pytest.mark.slow
 @LATER
-def test_a_second_process_compiles_nothing_and_nothing_is_compiled_twice(tree: Path) -> None:
+def test_a_second_process_compiles_nothing_and_nothing_is_compiled_twice(tree: Path, score: Score) -> None:
     counts = compiled(tree)
     assert {name: misses for name, (_, misses, _) in counts.items() if misses} == {}
     assert {name: signatures for name, (signatures, _, _) in counts.items() if signatures > 1} == {}
     assert sum(hits for _, _, hits in counts.values()) >= len(EDITS)
+    names = sorted(path.name for path in (tree / "cold").glob("*.parquet"))
+    assert len(names) >= 6
+    for name in names:
+        cold, warm = (read_rows(tree / store / name).frame for store in ("cold", "simlab_store"))
+        assert cold.equals(warm), "what is loaded from the cache computes what was compiled"
+    score("runs that a compiled and a loaded kernel do to the same bits", len(names), len(names))
 
 
 def test_every_file_with_compiled_functions_is_edited() -> None:
@@ -227,7 +236,7 @@ def test_every_file_with_compiled_functions_is_edited() -> None:
 @pytest.mark.slow
 @LATER
 @pytest.mark.parametrize("name", EDITS)
-def test_an_edited_kernel_is_compiled_anew(name: str, tree: Path) -> None:
+def test_an_edited_kernel_is_compiled_anew(name: str, tree: Path, score: Score) -> None:
     (code, old, new), path = EDITS[name], tree / name
     before, source = numbers(tree, code), path.read_text()
     assert old in source, f"EDITS must name words of {name}"
@@ -236,3 +245,4 @@ def test_an_edited_kernel_is_compiled_anew(name: str, tree: Path) -> None:
     np.testing.assert_allclose(after, numbers(tree, code, NUMBA_DISABLE_JIT="1"), rtol=1e-9, err_msg="not what the edited source says")
     assert not np.allclose(after, before, rtol=1e-3), "the edit must change the numbers"
     assert numbers(tree, code) == after
+    score("files of compiled functions that are compiled anew after an edit", 1, 1)

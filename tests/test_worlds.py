@@ -153,10 +153,10 @@ REFUSED = [
     *[(BradleyTerry, {"scores": value}, "scores", "a list of numbers") for value in (3, "12", ["a", "b"], [None, 1], [[1], [2]])],
     *[(Matrix, {"rows": value}, "rows", "a list of lists of numbers") for value in (3, "12", [0.5, 0.5], [["a"]], None, ["12", "34"])],
     *[(Matrix, {"rows": value}, "rows", "K >= 2 lists of K probabilities") for value in ([], [[0.5]], [[0.5, 0.5]], [[0.5, 0.5], [0.5]])],
-    (Matrix, {"rows": [[0.5, 0.9], [0.2, 0.5]]}, "preference[0,1]", "complementary"),
-    (Matrix, {"rows": [[0.5, 0.9], [0.1, 0.6]]}, "preference[1,1]", "1/2 on the diagonal"),
-    (Matrix, {"rows": [[0.5, 1.9], [0.1, 0.5]]}, "preference[0,1]", "a probability in [0, 1]"),
-    (Matrix, {"rows": [[0.5, np.nan], [0.1, 0.5]]}, "preference[0,1]", "a probability in [0, 1]"),
+    (Matrix, {"rows": [[0.5, 0.9], [0.2, 0.5]]}, "rows[0,1]", "complementary"),
+    (Matrix, {"rows": [[0.5, 0.9], [0.1, 0.6]]}, "rows[1,1]", "1/2 on the diagonal"),
+    (Matrix, {"rows": [[0.5, 1.9], [0.1, 0.5]]}, "rows[0,1]", "a probability in [0, 1]"),
+    (Matrix, {"rows": [[0.5, np.nan], [0.1, 0.5]]}, "rows[0,1]", "a probability in [0, 1]"),
     *[(RandomGame, {"contexts": value}, "contexts", "an integer >= 1") for value in (0, 1.5, "2")],
 ]
 
