@@ -18,7 +18,7 @@ from simlab.refusal import Refused, explain, shown
 
 REFUSED = [
     # the command line itself
-    ("rnu", "rnu", "one of run, train, collect, verify, falsify, calibrate, report, bench (did you mean run?)"),
+    ("rnu", "rnu", "one of run, train, collect, verify, falsify, calibrate, report, scorecard, bench (did you mean run?)"),
     ("run --foo", "--foo", "simlab run --help"),
     ("run --cfg", "--cfg", "expected one argument"),
     ("run -cd nowhere", "--config-dir=nowhere", "must be an existing folder"),
