@@ -13,7 +13,8 @@ Matrices are centred (P - 1/2, antisymmetric) and held transposed, [j, i, lane]:
 and exploitability loses no digits.
 
 Arithmetic is strict: exponentials, logarithms and fused products are written out here, so that they are the same bits in a
-vector as alone, and no processor or library swaps in others.
+vector as alone, and no processor or library swaps in others. What runs in vectors says so, eight numbers at a time (`load`): the
+compiler finds neighbours in plain loops, but not in sums, and takes only half of the widest registers there.
 
 Win rates of a slot are kept until the slot is written (`known`), so that a stage pays for new policies only; but a slot that an
 iteration leaves alone is asked about anew in the next, so that no run rests on one draw of labels.
@@ -164,35 +165,14 @@ _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _LOW, _32, _11, _21 = np.uint64(0xFFFFFFFF), np.uint64(32), np.uint64(11), np.uint64(21)
 
 
-@njit(**_inlined)
-def philox(key, draw, action, query, iteration):
-    """Four 32-bit words (in uint64) of Philox 4x32-10 at counter (draw, action, query, iteration) under a 64-bit key."""
-    a, b, c, d = np.uint64(draw) & _LOW, np.uint64(action) & _LOW, np.uint64(query) & _LOW, np.uint64(iteration) & _LOW
-    low, high = key & _LOW, key >> _32
-    for _ in range(10):
-        x, y = _M0 * a, _M1 * c
-        a, b, c, d = (y >> _32) ^ b ^ low, y & _LOW, (x >> _32) ^ d ^ high, x & _LOW
-        low, high = (low + _W0) & _LOW, (high + _W1) & _LOW
-    return a, b, c, d
-
-
-@njit(**_inlined)
-def uniforms(key, draw, action, query, iteration):
-    """Two independent uniforms on [0, 1) with 53 bits each."""
-    a, b, c, d = philox(key, draw, action, query, iteration)
-    first = np.float64(np.int64((a << _21) | (b >> _11))) * 2.0**-53
-    second = np.float64(np.int64((c << _21) | (d >> _11))) * 2.0**-53
-    return first, second
-
-
-def load(array, row, at):
+def load(row, at):
     """Eight neighbours of a row, kept in registers: for + - * and what follows a vector of the compiler's, left nothing to guess."""
-    return array[row, at : at + EIGHT].copy()
+    return row[at : at + EIGHT].copy()
 
 
-def store(array, row, at, u):
+def store(row, at, u):
     """Write eight neighbours of a row."""
-    array[row, at : at + EIGHT] = u
+    row[at : at + EIGHT] = u
 
 
 def spread(x):
@@ -203,6 +183,31 @@ def spread(x):
 def larger(u, v):
     """max(u, v), number by number."""
     return np.where(v > u, v, u)
+
+
+def either(x, limit, below, above):
+    """`below` where x < limit, else `above`."""
+    return np.where(x < limit, below, above)
+
+
+def power_of_two(shifted):
+    """2^k from 3/2 2^52 + k, which holds k in its low bits: they are moved to where a float keeps its exponent."""
+    return ((np.asarray(shifted, dtype=np.float64).view(np.int64) << _52) + _ONE).view(np.float64)
+
+
+def not_below(x, limit):
+    """1 where x >= limit, else 0, as words."""
+    return np.asarray(x >= limit).astype(np.uint64)
+
+
+def word(x):
+    """An integer, or eight, as uint64."""
+    return np.asarray(x).astype(np.uint64)
+
+
+def number(x):
+    """A word below 2^53, or eight, as floats."""
+    return np.asarray(x).astype(np.float64)
 
 
 def added_up(u):
@@ -219,51 +224,109 @@ def fused(a, b, c):
 
 
 class Eight(types.Type):
-    """What numba takes eight numbers in registers for."""
+    """What numba takes eight numbers in registers for, or eight words."""
 
 
-_EIGHT, _VECTOR = Eight("Eight"), ir.VectorType(ir.DoubleType(), EIGHT)
+_EIGHT, _WORDS = Eight("Eight"), Eight("EightWords")
+_VECTOR, _BITS = ir.VectorType(ir.DoubleType(), EIGHT), ir.VectorType(ir.IntType(64), EIGHT)
+
+
+def _signature(eights, *given):
+    return (_EIGHT if eights else types.float64)(*(_EIGHT if of == _EIGHT else types.float64 for of in given))
 
 
 @register_model(Eight)
 class _Registers(models.PrimitiveModel):
     def __init__(self, manager, of):
-        super().__init__(manager, of, _VECTOR)
+        super().__init__(manager, of, _VECTOR if of == _EIGHT else _BITS)
 
 
 def _place(context, builder, signature, arguments):
     """Where the eight neighbours begin."""
     array = context.make_array(signature.args[0])(context, builder, arguments[0])
-    indices = [context.cast(builder, arguments[axis], signature.args[axis], types.intp) for axis in (1, 2)]
-    found = cgutils.get_item_pointer(context, builder, signature.args[0], array, indices, wraparound=False)
-    return builder.bitcast(found, _VECTOR.as_pointer())
+    at = context.cast(builder, arguments[1], signature.args[1], types.intp)
+    found = cgutils.get_item_pointer(context, builder, signature.args[0], array, [at], wraparound=False)
+    return builder.bitcast(found, (_VECTOR if signature.args[0].dtype == types.float64 else _BITS).as_pointer())
 
 
 @intrinsic
-def _load(typing_context, array, row, at):
+def _load(typing_context, row, at):
     def generate(context, builder, signature, arguments):
         return builder.load(_place(context, builder, signature, arguments), align=8)
 
-    return _EIGHT(array, row, at), generate
+    return (_EIGHT if row.dtype == types.float64 else _WORDS)(row, at), generate
 
 
 @intrinsic
-def _store(typing_context, array, row, at, u):
+def _store(typing_context, row, at, u):
     def generate(context, builder, signature, arguments):
-        builder.store(arguments[3], _place(context, builder, signature, arguments), align=8)
+        builder.store(arguments[2], _place(context, builder, signature, arguments), align=8)
         return context.get_dummy_value()
 
-    return types.void(array, row, at, u), generate
+    return types.void(row, at, u), generate
 
 
 def _spread_out(builder, x):
-    one = builder.insert_element(_VECTOR(ir.Undefined), x, ir.IntType(32)(0))
-    return builder.shuffle_vector(one, _VECTOR(ir.Undefined), ir.VectorType(ir.IntType(32), EIGHT)([0] * EIGHT))
+    nothing = ir.VectorType(x.type, EIGHT)(ir.Undefined)
+    one = builder.insert_element(nothing, x, ir.IntType(32)(0))
+    return builder.shuffle_vector(one, nothing, ir.VectorType(ir.IntType(32), EIGHT)([0] * EIGHT))
 
 
 @intrinsic
 def _spread(typing_context, x):
-    return _EIGHT(types.float64), lambda context, builder, signature, arguments: _spread_out(builder, *arguments)
+    found = _EIGHT(types.float64) if x == types.float64 else _WORDS(types.uint64)
+    return found, lambda context, builder, signature, arguments: _spread_out(builder, *arguments)
+
+
+def _as_eight(builder, value, of):
+    return value if isinstance(of, Eight) else _spread_out(builder, value)
+
+
+@intrinsic
+def _not_below(typing_context, x, limit):
+    def generate(context, builder, signature, arguments):
+        given = [_as_eight(builder, *pair) for pair in zip(arguments, signature.args, strict=True)] if x == _EIGHT else arguments
+        return builder.zext(builder.fcmp_ordered(">=", *given), _BITS if x == _EIGHT else ir.IntType(64))
+
+    return (_WORDS if x == _EIGHT else types.uint64)(x, types.float64), generate
+
+
+@intrinsic
+def _number(typing_context, x):
+    def generate(context, builder, signature, arguments):
+        return builder.sitofp(arguments[0], _VECTOR if x == _WORDS else ir.DoubleType())
+
+    return (_EIGHT if x == _WORDS else types.float64)(x), generate
+
+
+@intrinsic
+def _either(typing_context, x, limit, below, above):
+    eights = _EIGHT in (x, limit, below, above)
+
+    def generate(context, builder, signature, arguments):
+        given = [_as_eight(builder, *pair) for pair in zip(arguments, signature.args, strict=True)] if eights else arguments
+        return builder.select(builder.fcmp_ordered("<", given[0], given[1]), given[2], given[3])
+
+    return _signature(eights, x, limit, below, above), generate
+
+
+@intrinsic
+def _power_of_two(typing_context, shifted):
+    def generate(context, builder, signature, arguments):
+        places, one = (_BITS([number] * EIGHT) if shifted == _EIGHT else ir.IntType(64)(number) for number in (int(_52), int(_ONE)))
+        bits = builder.bitcast(arguments[0], places.type)
+        return builder.bitcast(builder.add(builder.shl(bits, places), one), arguments[0].type)
+
+    return _signature(shifted == _EIGHT, shifted), generate
+
+
+@intrinsic
+def _size(typing_context, u):
+    def generate(context, builder, signature, arguments):
+        kind = ir.FunctionType(_VECTOR, [_VECTOR])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.fabs.v8f64"), arguments)
+
+    return _EIGHT(_EIGHT), generate
 
 
 @intrinsic
@@ -284,32 +347,71 @@ def _fused(typing_context, a, b, c):
     def generate(context, builder, signature, arguments):
         if not eights:
             return builder.fma(*arguments)
-        given = [value if of == _EIGHT else _spread_out(builder, value) for value, of in zip(arguments, signature.args, strict=True)]
+        given = [_as_eight(builder, *pair) for pair in zip(arguments, signature.args, strict=True)]
         kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
         return builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.fma.v8f64"), given)
 
-    return (_EIGHT if eights else types.float64)(*(_EIGHT if of == _EIGHT else types.float64 for of in (a, b, c))), generate
+    return _signature(eights, a, b, c), generate
 
 
-def _number_by_number(instruction):
-    """What two eights become, as an overload."""
+def _number_by_number(of, instruction):
+    """What two eights of a kind become, or one and a number, as an overload."""
+    alone = types.float64 if of == _EIGHT else types.uint64
 
     @intrinsic
     def compiled(typing_context, u, v):
-        return _EIGHT(_EIGHT, _EIGHT), lambda context, builder, signature, arguments: instruction(builder, *arguments)
+        def generate(context, builder, signature, arguments):
+            return instruction(builder, *(_as_eight(builder, *pair) for pair in zip(arguments, signature.args, strict=True)))
 
-    return lambda u, v: (lambda u, v: compiled(u, v)) if u == _EIGHT == v else None
+        return of(*(each if each == of else alone for each in (u, v))), generate
+
+    return lambda u, v: (lambda u, v: compiled(u, v)) if of in (u, v) else None
 
 
-overload(load)(lambda array, row, at: lambda array, row, at: _load(array, row, at))
-overload(store)(lambda array, row, at, u: lambda array, row, at, u: _store(array, row, at, u))
+overload(load)(lambda row, at: lambda row, at: _load(row, at))
+overload(store)(lambda row, at, u: lambda row, at, u: _store(row, at, u))
 overload(spread)(lambda x: lambda x: _spread(x))
+overload(either)(lambda x, limit, below, above: lambda x, limit, below, above: _either(x, limit, below, above))
+overload(power_of_two)(lambda shifted: lambda shifted: _power_of_two(shifted))
 overload(added_up)(lambda u: lambda u: _added_up(u))
+overload(abs)(lambda u: (lambda u: _size(u)) if u == _EIGHT else None)
 overload(fused)(lambda a, b, c: lambda a, b, c: _fused(a, b, c))
-overload(larger)(_number_by_number(lambda builder, u, v: builder.select(builder.fcmp_ordered(">", v, u), v, u)))
-overload(operator.add)(_number_by_number(lambda builder, u, v: builder.fadd(u, v)))
-overload(operator.sub)(_number_by_number(lambda builder, u, v: builder.fsub(u, v)))
-overload(operator.mul)(_number_by_number(lambda builder, u, v: builder.fmul(u, v)))
+overload(not_below)(lambda x, limit: lambda x, limit: _not_below(x, limit))
+overload(number)(lambda x: lambda x: _number(x))
+overload(word)(lambda x: (lambda x: x) if x == _WORDS else lambda x: np.uint64(x))
+overload(larger)(_number_by_number(_EIGHT, lambda builder, u, v: builder.select(builder.fcmp_ordered(">", v, u), v, u)))
+overload(operator.add)(_number_by_number(_EIGHT, lambda builder, u, v: builder.fadd(u, v)))
+overload(operator.sub)(_number_by_number(_EIGHT, lambda builder, u, v: builder.fsub(u, v)))
+overload(operator.mul)(_number_by_number(_EIGHT, lambda builder, u, v: builder.fmul(u, v)))
+overload(operator.add)(_number_by_number(_WORDS, lambda builder, u, v: builder.add(u, v)))
+overload(operator.mul)(_number_by_number(_WORDS, lambda builder, u, v: builder.mul(u, v)))
+overload(operator.and_)(_number_by_number(_WORDS, lambda builder, u, v: builder.and_(u, v)))
+overload(operator.or_)(_number_by_number(_WORDS, lambda builder, u, v: builder.or_(u, v)))
+overload(operator.xor)(_number_by_number(_WORDS, lambda builder, u, v: builder.xor(u, v)))
+overload(operator.lshift)(_number_by_number(_WORDS, lambda builder, u, v: builder.shl(u, v)))
+overload(operator.rshift)(_number_by_number(_WORDS, lambda builder, u, v: builder.lshr(u, v)))
+
+
+@njit(**_inlined)
+def philox(key, draw, action, query, iteration):
+    """Four 32-bit words (in uint64) of Philox 4x32-10 at counter (draw, action, query, iteration) under a 64-bit key.
+
+    Numbers, or eights: eight draws at a time.
+    """
+    a, b, c, d = word(draw) & _LOW, word(action) & _LOW, word(query) & _LOW, word(iteration) & _LOW
+    low, high = key & _LOW, key >> _32
+    for _ in range(10):
+        x, y = a * _M0, c * _M1
+        a, b, c, d = (y >> _32) ^ b ^ low, y & _LOW, (x >> _32) ^ d ^ high, x & _LOW
+        low, high = (low + _W0) & _LOW, (high + _W1) & _LOW
+    return a, b, c, d
+
+
+@njit(**_inlined)
+def uniforms(key, draw, action, query, iteration):
+    """Two independent uniforms on [0, 1) with 53 bits each."""
+    a, b, c, d = philox(key, draw, action, query, iteration)
+    return number((a << _21) | (b >> _11)) * 2.0**-53, number((c << _21) | (d >> _11)) * 2.0**-53
 
 
 _SHIFT = 1.5 * 2.0**52
@@ -317,7 +419,7 @@ _LOG2_E, _LN2_HIGH, _LN2_LOW = 1.4426950408889634, 6.93147180369123816490e-01, 1
 _52, _ONE, _ROOT_HALF = np.int64(52), np.float64(1.0).view(np.int64), np.float64(np.sqrt(0.5)).view(np.int64)
 
 
-@njit(**_options)
+@njit(**_inlined)
 def tail(r):
     """(e^r - 1 - r) / r^2 for |r| <= ln(2)/2: the polynomial of least relative error, 2e-16."""
     value = fused(r, 2.506816908915108e-08, 2.762004664751964e-07)
@@ -331,18 +433,17 @@ def tail(r):
     return fused(r, value, 0.5)
 
 
-@njit(**_options)
+@njit(**_inlined)
 def exponential(x):
     """e^x for x <= 709 to the last bit or two, 0 below -708: with k the integer next to x / ln 2, 2^k e^(x - k ln 2).
 
-    Adding 3/2 2^52 rounds to an integer and leaves it in the low bits, which are moved to where a float keeps its exponent.
+    Adding 3/2 2^52 rounds to an integer.
     """
     shifted = fused(x, _LOG2_E, _SHIFT)
     k = shifted - _SHIFT
     r = fused(k, -_LN2_LOW, fused(k, -_LN2_HIGH, x))
-    power = np.int64((np.float64(shifted).view(np.int64) << _52) + _ONE).view(np.float64)
-    value = fused(power, fused(r * r, tail(r), r), power)
-    return 0.0 if x < -708.0 else value
+    power = power_of_two(shifted)
+    return either(x, -708.0, 0.0, fused(power, fused(r * r, tail(r), r), power))
 
 
 @njit(**_options)
@@ -385,33 +486,30 @@ def normalise_alone(logits, logs, probs):
 
 
 @njit(**_options)
-def normalise_together(logits, logs, probs, log_cells, prob_cells, look):
-    """The same for the policies of all lanes (K, W), of which cells are flat views; look is room for two numbers a lane."""
+def normalise_together(logits, logs, probs, look):
+    """The same for the policies of all lanes (K, W); look is room for two numbers a lane."""
     actions, lanes = logits.shape
     for group in range(lanes // EIGHT):
         w = EIGHT * group
-        top = load(logits, 0, w)
+        top, total = load(logits[0], w), spread(0.0)
         for i in range(1, actions):
-            top = larger(top, load(logits, i, w))
+            top = larger(top, load(logits[i], w))
         for i in range(actions):
-            store(logs, i, w, load(logits, i, w) - top)
-    for n in range(log_cells.shape[0]):
-        prob_cells[n] = exponential(log_cells[n])
-    for group in range(lanes // EIGHT):
-        w = EIGHT * group
-        total = load(probs, 0, w)
-        for i in range(1, actions):
-            total = total + load(probs, i, w)
-        store(look, 0, w, total)
+            x = load(logits[i], w) - top
+            p = exponential(x)
+            store(logs[i], w, x)
+            store(probs[i], w, p)
+            total = total + p
+        store(look[0], w, total)
     for w in range(lanes):
         look[1, w] = logarithm(look[0, w])
         look[0, w] = 1.0 / look[0, w]
     for group in range(lanes // EIGHT):
         w = EIGHT * group
-        scale, shift = load(look, 0, w), load(look, 1, w)
+        scale, shift = load(look[0], w), load(look[1], w)
         for i in range(actions):
-            store(probs, i, w, load(probs, i, w) * scale)
-            store(logs, i, w, load(logs, i, w) - shift)
+            store(probs[i], w, load(probs[i], w) * scale)
+            store(logs[i], w, load(logs[i], w) - shift)
 
 
 @njit(**_inlined)
@@ -421,7 +519,7 @@ def normalise(state, slot):
     if state.move.shape[1] == 1:
         normalise_alone(cells.move, cells.logs[slot], cells.probs[slot])
     else:
-        normalise_together(state.move, state.logs[slot], state.probs[slot], cells.logs[slot], cells.probs[slot], state.look)
+        normalise_together(state.move, state.logs[slot], state.probs[slot], state.look)
     state.ready[slot] = False
 
 
@@ -434,8 +532,8 @@ def interleaved(matrix, policy, out):
             w = EIGHT * group
             total = spread(0.0)
             for j in range(actions):
-                total = fused(load(matrix[j], i, w), load(policy, j, w), total)
-            store(out, i, w, total)
+                total = fused(load(matrix[j, i], w), load(policy[j], w), total)
+            store(out[i], w, total)
 
 
 @njit(**_options)
@@ -461,17 +559,17 @@ def whole_together(rows, policy, out):
     """The same in the same order for eight policies of one matrix, four rows at a time."""
     actions = policy.shape[0]
     for i in range(actions):
-        store(out, i, 0, spread(0.0))
+        store(out[i], 0, spread(0.0))
     for quarter in range(actions // 4):
         j = 4 * quarter
         a, b, c, d = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
-        p, q, r, s = load(policy, j, 0), load(policy, j + 1, 0), load(policy, j + 2, 0), load(policy, j + 3, 0)
+        p, q, r, s = load(policy[j], 0), load(policy[j + 1], 0), load(policy[j + 2], 0), load(policy[j + 3], 0)
         for i in range(actions):
-            store(out, i, 0, fused(s, d[i], fused(r, c[i], fused(q, b[i], fused(p, a[i], load(out, i, 0))))))
+            store(out[i], 0, fused(s, d[i], fused(r, c[i], fused(q, b[i], fused(p, a[i], load(out[i], 0))))))
     for j in range(actions - actions % 4, actions):
-        row, p = rows[j], load(policy, j, 0)
+        row, p = rows[j], load(policy[j], 0)
         for i in range(actions):
-            store(out, i, 0, fused(p, row[i], load(out, i, 0)))
+            store(out[i], 0, fused(p, row[i], load(out[i], 0)))
 
 
 @njit(**_options)
@@ -484,7 +582,7 @@ def halved_alone(matrix, policy, out):
     """
     blocks = matrix.shape[1]
     for block in range(blocks):
-        store(out, block, 0, spread(0.0))
+        store(out[block], 0, spread(0.0))
     for block in range(blocks):
         for r in range(EIGHT):
             for c in range(r + 1, EIGHT):
@@ -496,9 +594,9 @@ def halved_alone(matrix, policy, out):
             x, y = policy[block, r], policy[block, r + 1]
             s, t = spread(0.0), spread(0.0)
             for b in range(block + 1, blocks):
-                u, v, p = load(one, b, 0), load(two, b, 0), load(policy, b, 0)
+                u, v, p = load(one[b], 0), load(two[b], 0), load(policy[b], 0)
                 s, t = fused(u, p, s), fused(v, p, t)
-                store(out, b, 0, fused(v, y, fused(u, x, load(out, b, 0))))
+                store(out[b], 0, fused(v, y, fused(u, x, load(out[b], 0))))
             out[block, r] -= added_up(s)
             out[block, r + 1] -= added_up(t)
 
@@ -506,8 +604,8 @@ def halved_alone(matrix, policy, out):
 @njit(**_inlined)
 def added_rows(partial, first):
     """The sum of eight rows, in the order of `added_up`."""
-    one = (load(partial, first, 0) + load(partial, first + 4, 0)) + (load(partial, first + 2, 0) + load(partial, first + 6, 0))
-    two = (load(partial, first + 1, 0) + load(partial, first + 5, 0)) + (load(partial, first + 3, 0) + load(partial, first + 7, 0))
+    one = (load(partial[first], 0) + load(partial[first + 4], 0)) + (load(partial[first + 2], 0) + load(partial[first + 6], 0))
+    two = (load(partial[first + 1], 0) + load(partial[first + 5], 0)) + (load(partial[first + 3], 0) + load(partial[first + 7], 0))
     return one + two
 
 
@@ -516,28 +614,28 @@ def halved_together(matrix, policy, out, partial):
     """The same in the same order for eight policies of one matrix: policy and out hold an action a row, and a policy a column."""
     rows, blocks, _ = matrix.shape
     for i in range(rows):
-        store(out, i, 0, spread(0.0))
+        store(out[i], 0, spread(0.0))
     for block in range(blocks):
         first = EIGHT * block
         for r in range(EIGHT):
             for c in range(r + 1, EIGHT):
                 a = matrix[first + r, block, c]
-                store(out, first + c, 0, fused(load(policy, first + r, 0), a, load(out, first + c, 0)))
-                store(out, first + r, 0, fused(load(policy, first + c, 0), -a, load(out, first + r, 0)))
+                store(out[first + c], 0, fused(load(policy[first + r], 0), a, load(out[first + c], 0)))
+                store(out[first + r], 0, fused(load(policy[first + c], 0), -a, load(out[first + r], 0)))
         for r in range(0, EIGHT, 2):
             one, two = matrix[first + r], matrix[first + r + 1]
-            x, y = load(policy, first + r, 0), load(policy, first + r + 1, 0)
+            x, y = load(policy[first + r], 0), load(policy[first + r + 1], 0)
             for c in range(EIGHT):
                 s, t = spread(0.0), spread(0.0)
                 for b in range(block + 1, blocks):
                     i = EIGHT * b + c
-                    p = load(policy, i, 0)
+                    p = load(policy[i], 0)
                     s, t = fused(p, one[b, c], s), fused(p, two[b, c], t)
-                    store(out, i, 0, fused(y, two[b, c], fused(x, one[b, c], load(out, i, 0))))
-                store(partial, c, 0, s)
-                store(partial, EIGHT + c, 0, t)
-            store(out, first + r, 0, load(out, first + r, 0) - added_rows(partial, 0))
-            store(out, first + r + 1, 0, load(out, first + r + 1, 0) - added_rows(partial, EIGHT))
+                    store(out[i], 0, fused(y, two[b, c], fused(x, one[b, c], load(out[i], 0))))
+                store(partial[c], 0, s)
+                store(partial[EIGHT + c], 0, t)
+            store(out[first + r], 0, load(out[first + r], 0) - added_rows(partial, 0))
+            store(out[first + r + 1], 0, load(out[first + r + 1], 0) - added_rows(partial, EIGHT))
 
 
 @njit(**_inlined)
@@ -585,17 +683,16 @@ def draw_action(sums, uniform):
 
 @njit(**_options)
 def draw_actions(sums, uniforms, chosen):
-    """The same for many uniforms. Up to K = COUNTED the running sums that are not beyond are counted, which vectorises over draws."""
-    if sums.shape[0] > COUNTED:
-        for n in range(chosen.shape[0]):
-            chosen[n] = np.uint64(draw_action(sums, uniforms[n]))
-        return
-    total = sums[-1]
-    for n in range(chosen.shape[0]):
-        chosen[n] = np.uint64(0)
-    for j in range(sums.shape[0] - 1):
-        for n in range(chosen.shape[0]):
-            chosen[n] += np.uint64(1) if sums[j] <= uniforms[n] * total else np.uint64(0)
+    """The same for many uniforms. Up to K = COUNTED the running sums that are not beyond are counted, for eight draws at a time."""
+    many, counted = chosen.shape[0], sums.shape[0] <= COUNTED
+    whole = many - many % EIGHT if counted else 0
+    for n in range(0, whole, EIGHT):
+        level, count = load(uniforms, n) * sums[-1], spread(np.uint64(0))
+        for j in range(sums.shape[0] - 1):
+            count = count + not_below(level, sums[j])
+        store(chosen, n, count)
+    for n in range(whole, many):
+        chosen[n] = np.uint64(draw_action(sums, uniforms[n]))
 
 
 @njit(**_inlined)
@@ -608,7 +705,14 @@ def chance(block, i, j, w):
 @njit(**_options)
 def panel_of_draws(key, before, panel, query, iteration, first, second):
     """The two uniforms of every draw of a panel, of which so many draws have been `before`."""
-    for n in range(first.shape[0]):
+    many = first.shape[0]
+    whole = many - many % EIGHT
+    for n in range(0, whole, EIGHT):
+        draw, action = load(panel[0], n) + before, load(panel[1], n)
+        u, v = uniforms(key, draw, action, spread(np.uint64(query)), spread(np.uint64(iteration)))
+        store(first, n, u)
+        store(second, n, v)
+    for n in range(whole, many):
         first[n], second[n] = uniforms(key, before + panel[0, n], panel[1, n], query, iteration)
 
 
@@ -905,16 +1009,22 @@ def iterate(table, block, state):
                 break
 
 
+@njit(**_inlined)
+def divergence_term(log_p, p, log_q, q):
+    """q - p - p d with d = log q - log p; where d is small p d^2 (1/2 + d/6 + ...), so that nothing cancels, and nothing overflows."""
+    d = log_q - log_p
+    return either(abs(d), 0.34, p * (d * d * tail(d)), q - p * (1.0 + d))
+
+
 @njit(**_options)
 def divergence(log_p, p, log_q, q, terms):
-    """terms of KL(p | q) by cell, q - p - p d with d = log q - log p; where d is small p d^2 (1/2 + d/6 + ...)
-
-    So nothing cancels, and nothing overflows.
-    """
-    for n in range(terms.shape[0]):
-        d = log_q[n] - log_p[n]
-        near, far = p[n] * (d * d * tail(d)), q[n] - p[n] * (1.0 + d)
-        terms[n] = near if abs(d) < 0.34 else far
+    """Terms of KL(p | q) by cell."""
+    cells = terms.shape[0]
+    for group in range(cells // EIGHT):
+        n = EIGHT * group
+        store(terms, n, divergence_term(load(log_p, n), load(p, n), load(log_q, n), load(q, n)))
+    for n in range(cells - cells % EIGHT, cells):
+        terms[n] = divergence_term(log_p[n], p[n], log_q[n], q[n])
 
 
 @njit(**_options)
@@ -929,10 +1039,10 @@ def add_up(terms, look, out):
     else:
         for group in range(lanes // EIGHT):
             w = EIGHT * group
-            totals = load(terms, 0, w)
+            totals = load(terms[0], w)
             for i in range(1, actions):
-                totals = totals + load(terms, i, w)
-            store(look, out, w, totals)
+                totals = totals + load(terms[i], w)
+            store(look[out], w, totals)
 
 
 @njit(**_options)

@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 import simlab  # noqa: F401  sets what numba reads once
-from algorithms.kernel import exponential, interleaved, logarithm
+from algorithms.kernel import EIGHT, exponential, interleaved, load, logarithm, store
 from benchmarks.instances import advantages
 from benchmarks.work import Size
 
@@ -45,8 +45,8 @@ def _least(
 
 @njit(error_model="numpy")
 def _exponentials(values: NDArray, out: NDArray) -> None:
-    for n in range(out.shape[0]):
-        out[n] = exponential(values[n])
+    for n in range(0, out.shape[0], EIGHT):
+        store(out, n, exponential(load(values, n)))
 
 
 @njit(error_model="numpy")
