@@ -22,8 +22,8 @@ from envs.invalid import Invalid, require
 from simlab.packing import AVERAGE, MEASURES, Plan, run_block
 
 STATUS = np.array(["ok", "nonfinite", "diverged"])
-LANES = 32
-"""Instances in a block, of small games."""
+LANES = 64
+"""Instances in a block, at most, of small games."""
 
 
 class Method(Protocol):
@@ -123,8 +123,9 @@ def simulate(
     wanted = any("kl_to_equilibrium" in name for name in measure)
     equilibria = {id(game): regularised_nash(game) for game in games} if wanted else {}
     plan = Plan(method.target, feedback, at, tuple(slots), tuple(measure), tableaus, equilibria)
-    blocks = list(_blocks(games, seeds, one_lane=any(tableau.residual_controlled for tableau in tableaus.values())))
-    finished = _each(blocks, lambda block: run_block(plan, games, seeds, streams, starts, block), threads or _processors())
+    threads, one_lane = threads or _processors(), any(tableau.residual_controlled for tableau in tableaus.values())
+    blocks = list(_blocks(games, seeds, one_lane=one_lane, threads=threads))
+    finished = _each(blocks, lambda block: run_block(plan, games, seeds, streams, starts, block), threads)
     return _gather(plan, len(games), seeds, blocks, finished)
 
 
@@ -176,7 +177,8 @@ def _check_others(games: list[Game], feedback: Exact, slots: Sequence[str], thre
     require(isinstance(feedback, Exact), "feedback", feedback, "Exact(...) or Duels(...)")
     for game in games:
         labels = feedback.labels(game)  # refuses flips that do not fit the game
-        require(np.isfinite(labels).all(), "feedback", type(feedback).__name__, "one whose labels are finite")
+        finite = labels is game.preference or np.isfinite(labels).all()
+        require(finite, "feedback", type(feedback).__name__, "one whose labels are finite")
     require(not isinstance(slots, str), "slots", slots, "a list of names")
     require(threads is None or (isinstance(threads, int) and threads >= 1), "threads", threads, "an integer >= 1, or None")
 
@@ -205,7 +207,7 @@ def _numbers(start: ArrayLike) -> NDArray:
         raise Invalid("start", start, "an array of numbers") from None
 
 
-def _blocks(games: list[Game], seeds: int, *, one_lane: bool) -> Iterable[NDArray]:
+def _blocks(games: list[Game], seeds: int, *, one_lane: bool, threads: int = 1) -> Iterable[NDArray]:
     """Instance numbers, cut into blocks of one beta, for large games of one game. How many lanes a block has changes no result."""
     betas = np.repeat([game.beta for game in games], seeds)
     if games[0].actions > INTERLEAVED:
@@ -214,7 +216,7 @@ def _blocks(games: list[Game], seeds: int, *, one_lane: bool) -> Iterable[NDArra
             yield from (np.arange(EIGHT) + seeds * game + at for at in range(0, whole, EIGHT))
             yield from (np.array([seeds * game + at]) for at in range(whole, seeds))
         return
-    lanes = 1 if one_lane else LANES
+    lanes = 1 if one_lane else min(LANES, EIGHT * -(-len(betas) // (EIGHT * threads)))
     for beta in np.unique(betas):
         members = np.flatnonzero(betas == beta)
         yield from (members[at : at + lanes] for at in range(0, len(members), lanes))
