@@ -144,7 +144,7 @@ def test_seeds_may_be_counted_from_any_number(crowd: tuple[Method, Run]) -> None
 
 @pytest.mark.parametrize("lanes", [1, 2, 7, 33, 200])
 def test_how_many_lanes_a_block_has_changes_nothing(crowd: tuple[Method, Run], lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    def blocks(games: list[Game], seeds: int, *, one_lane: bool) -> Iterator[NDArray]:
+    def blocks(games: list[Game], seeds: int, *, one_lane: bool, threads: int) -> Iterator[NDArray]:
         betas = np.repeat([game.beta for game in games], seeds)
         for beta in np.unique(betas):
             members = np.flatnonzero(betas == beta)[::-1]
