@@ -32,7 +32,7 @@ from simlab.request import Parser
 from simlab.words import count
 
 TESTS = Path(simlab.__file__).parent.parent / "tests"
-NULL_SEEDS, POWER_SEEDS, SIMULATIONS = 400, 10, 2000
+NULL_SEEDS, POWER_SEEDS, SIMULATIONS = 200, 10, 2000
 
 
 @dataclass(frozen=True)
