@@ -32,7 +32,8 @@ from simlab.request import Parser
 from simlab.words import count
 
 TESTS = Path(simlab.__file__).parent.parent / "tests"
-NULL_SEEDS, POWER_SEEDS, SIMULATIONS = 200, 10, 2000
+WORTH = "What the verdicts of `simlab verify` are worth, measured anew by `simlab scorecard` (see docs/calibration.md, docs/mutants.md)."
+NULL_SEEDS, POWER_SEEDS, SIMULATIONS = 300, 10, 2000
 
 
 @dataclass(frozen=True)
@@ -206,6 +207,8 @@ def page(lines: Sequence[Line], seconds: float) -> Iterator[str]:
     from simlab.calibration_page import table
 
     yield "# Scorecard"
+    yield ""
+    yield WORTH
     yield ""
     rows = [[line.what, line.figure, line.target, {True: "held", False: "**not held**", None: "not run"}[line.held]] for line in lines]
     yield from table(["what", "figure", "target", ""], rows)
