@@ -7,18 +7,15 @@ out, and what is measured again takes the place of what was there. One of other 
 from __future__ import annotations
 
 import json
-import platform
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-import simlab
 from envs.invalid import Invalid, require
 from simlab import identity, store
-from simlab.finished import LIBRARIES
+from simlab.finished import versions
 from simlab.measured import Alarms, Measured
 from simlab.refusal import explain
 from simlab.verdict_file import NUMERIC
@@ -70,9 +67,8 @@ def _place(folder: object) -> Path:
 
 def _head(config: DictConfig) -> dict[str, Any]:
     """What the numbers of a file have in common."""
-    versions = {"simlab": simlab.__version__, "python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
     setting = {key: OmegaConf.to_object(config)[key] for key in ("instances", "brief")}  # type: ignore[index, call-overload]
-    return {"versions": versions, "sources": identity.sources(NUMERIC), "setting": setting}
+    return {"versions": versions(), "sources": identity.sources(NUMERIC), "setting": setting}
 
 
 def _earlier(path: Path, head: dict[str, Any]) -> Measured:

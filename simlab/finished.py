@@ -52,7 +52,7 @@ def perform(experiment: Experiment) -> Finished:
     metadata = {
         "identity": identity_of(experiment),
         "config": json.dumps(experiment.config),
-        "versions": json.dumps(_versions()),
+        "versions": json.dumps(versions()),
         "sources": sources(experiment.numeric),
         "method": experiment.equations,
         "world": json.dumps(experiment.facts()),
@@ -76,5 +76,6 @@ def identity_of(experiment: Experiment) -> str:
     return identity(experiment.config, measure=experiment.figures, random=experiment.random, numeric=experiment.numeric)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of what decides numbers: simlab, Python, and LIBRARIES."""
     return {"simlab": simlab.__version__, "python": platform.python_version()} | {name: version(name) for name in LIBRARIES}

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 
-import simlab
 from envs.invalid import Invalid, require
 from simlab import store
-from simlab.finished import LIBRARIES
+from simlab.finished import versions
 from simlab.mutation import Row
 from simlab.refusal import explain
 
@@ -41,8 +38,7 @@ def keep(folder: str, rows: Sequence[Row], said: Sequence[str]) -> str:
         With the key `store`, if it cannot be written.
     """
     path = Path(folder).expanduser() / NAME
-    versions = {"simlab": simlab.__version__, "python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
-    file = {"format": FORMAT, "versions": versions, "said": list(said), "rows": [asdict(row) for row in rows]}
+    file = {"format": FORMAT, "versions": versions(), "said": list(said), "rows": [asdict(row) for row in rows]}
     try:
         with store.replacing(path) as temporary:
             temporary.write_text(f"{json.dumps(file, indent=1, allow_nan=False, ensure_ascii=False)}\n", encoding="utf-8")

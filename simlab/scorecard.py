@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
@@ -26,7 +24,7 @@ from xml.etree import ElementTree
 from rich.console import Console
 
 import simlab
-from simlab.finished import LIBRARIES
+from simlab.finished import versions
 from simlab.refusal import FAILED, Refused
 from simlab.request import Parser
 from simlab.words import count
@@ -217,11 +215,6 @@ def page(lines: Sequence[Line], seconds: float) -> Iterator[str]:
     missed = sum(line.held is False for line in lines)
     outcome = f"{count(missed, 'target')} missed" if missed else "All targets that were measured are held"
     yield f"{outcome}; {seconds:.0f} s; {told}."
-
-
-def versions() -> dict[str, str]:
-    """Of what decides the figures."""
-    return {"simlab": simlab.__version__, "python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
 
 
 def _parsed(words: Sequence[str]) -> argparse.Namespace:

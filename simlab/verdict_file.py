@@ -15,15 +15,13 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import simlab
 from envs.invalid import Invalid, require
 from simlab import catalogue, identity, store
 from simlab.claim_methods import methods
-from simlab.finished import LIBRARIES
+from simlab.finished import versions
 from simlab.refusal import explain
 from simlab.words import count
 from theory.claim import Instance, Verdict
@@ -114,7 +112,7 @@ def _head(setting: Setting) -> dict[str, Any]:
     """The entries of SAME. `instances` is a digest: as many instances may be others."""
     return {
         "format": FORMAT,
-        "versions": {"simlab": simlab.__version__, "python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+        "versions": versions(),
         "sources": _sources(),
         "machine": {"system": platform.system(), "processor": _processor(), "cores": os.cpu_count()},
         "subjects": setting.subjects,

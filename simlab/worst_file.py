@@ -11,20 +11,17 @@ from __future__ import annotations
 
 import json
 import math
-import platform
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
 
-import simlab
 from envs.game import Game
 from envs.invalid import Invalid, require
 from envs.start import GivenStart, ReferenceStart
-from simlab.finished import LIBRARIES
+from simlab.finished import versions
 from simlab.refusal import explain
 from simlab.store import replacing
 from theory.candidates import Case
@@ -78,8 +75,7 @@ def keep(store: str, name: str, worst: Worst, about: Mapping[str, Any]) -> Path:
         With the key `store`, if it cannot be written.
     """
     folder, numbers = Path(store).expanduser() / FOLDER, written(worst.case)
-    versions = {"simlab": simlab.__version__, "python": platform.python_version()} | {one: version(one) for one in LIBRARIES}
-    file = {"format": FORMAT, **about, "ratio": number(worst.ratio), "falsified": worst.falsifies, "case": numbers, "versions": versions}
+    file = {"format": FORMAT, **about, "ratio": number(worst.ratio), "falsified": worst.falsifies, "case": numbers, "versions": versions()}
     world = {"_target_": "envs.matrix.Matrix", "rows": numbers["rows"], "reference": numbers["reference"], "contexts": 1}
     head = f"# The worst case of {about['claim']} that a search found, at beta = {worst.case.game.beta:g}.\n"
     try:
