@@ -27,7 +27,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import linprog, minimize
 from scipy.sparse import csr_array, eye_array, hstack, vstack
 
-from algorithms.pair_kernel import add_gradient, add_hessian, margins
+from algorithms.pair_kernel import EIGHT, add_gradient, add_hessian, largest_square, margins
 from algorithms.pair_loss import PairLoss, terms
 from envs.invalid import require
 from envs.pairs import Comparisons
@@ -35,17 +35,19 @@ from envs.pairs import Comparisons
 NEWTON_LIMIT = 400
 """Dimension of the span up to which Newton's method is used; L-BFGS beyond."""
 ITERATIONS = 200
-SETTLED = 1e-7
-"""Newton has converged when its step moves no margin by more than this, relative to the largest margin (at least 1): what is left
-after the step is of the order of its square."""
+SETTLED = 1e-14
+"""Newton has converged when what is left moves no margin by more than this, relative to the square of the largest (at least 1). What a
+step leaves is of the order of how far it moves a margin, times that again or how far margins have moved since the Hessian was taken."""
 TRYING = 8
 """Iterations after which a gradient is held against its rounding error, which takes a pass of its own."""
 MANY, EVERY = 100_000, 10
 """From how many pairs on Newton starts where it ends on a sample of them, every so many-th."""
-ROUGH = 1e-3
-"""What counts as settled on a sample, whose own error is larger."""
+OF_MANY, OF_SAMPLE = 1e-9, 1e-5
+"""What counts as settled on so many pairs, and on a sample of them: far below its own error."""
 CHUNK = 1 << 16
 """Features that are gone through at a time, few enough to stay in the cache from the margins to the derivatives."""
+AHEAD = 64
+"""How many rows ahead they are asked for where they are gone through once."""
 ROUNDING = 4 * np.finfo(np.float64).eps
 """Or when the gradient's norm is this share of the sum of the norms of its terms."""
 MODERATE, NEAR = 20.0, 0.1
@@ -165,86 +167,101 @@ def _exists(problem: Objective, x: NDArray, comparisons: Comparisons) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """The objective and its derivatives at one point; the Hessian where it was asked for."""
+    """The objective and its derivatives at one point, where it was asked for with the Hessian: or with that of another point, from which
+    no margin has moved by more than `away`."""
 
     value: float
     gradient: NDArray
     hessian: NDArray
     largest_margin: float
+    away: float = 0.0
 
 
 class Objective:
     """The objective in orthonormal coordinates of the span of the features, or in the features' own where they span all directions."""
 
     def __init__(self, loss: PairLoss, comparisons: Comparisons, ridge: float):
-        kept = comparisons.wins + comparisons.losses > 0
+        kept = np.logical_or(comparisons.wins, comparisons.losses)
         every = bool(kept.all())
         features = comparisons.features if every else comparisons.features[kept]
         wins, losses = (comparisons.wins, comparisons.losses) if every else (comparisons.wins[kept], comparisons.losses[kept])
-        self.reach = comparisons.reach
+        self.reach = float(np.sqrt(largest_square(_fixed(features), AHEAD)))
+        """The largest norm of a pair's features: theta + d moves no margin by more than this times |d|."""
+        require(self.reach < np.inf, "features", "an array of numbers as large as 1e154", "numbers whose squares are finite")
         self.loss, self.ridge, self.basis = loss, ridge, _span(features, self.reach)
         own = self.basis.shape == 2 * features.shape[1:] and np.array_equal(self.basis, np.eye(len(self.basis)))
         self.features = _fixed(features if own else features @ self.basis)
-        total = comparisons.total
-        self.wins, self.losses = wins / total, losses / total
+        self.wins, self.losses, self.total = _fixed(wins), _fixed(losses), comparisons.total
         self.rank = self.basis.shape[1]
 
     def sampled(self) -> Objective:
         """The same of every so many-th pair."""
         few, every = copy(self), slice(None, None, EVERY)
-        share = (self.wins[every] + self.losses[every]).sum()
-        few.features, few.wins, few.losses = _fixed(self.features[every]), self.wins[every] / share, self.losses[every] / share
+        few.features, few.wins, few.losses = _fixed(self.features[every]), _fixed(self.wins[every]), _fixed(self.losses[every])
+        few.total = float(few.wins.sum() + few.losses.sum())
         return few
 
     def at(self, x: NDArray, *, curved: bool = False) -> Point:
-        """One pass over the features."""
-        value, gradient, hessian, largest = 0.0, np.zeros(self.rank), np.zeros((self.rank, self.rank)), 0.0
+        """One pass over the features; without a Hessian where it is not asked for."""
+        value, gradient, largest = 0.0, np.zeros(self.rank), 0.0
+        hessian = np.zeros((self.rank, _whole_eights(self.rank)) if curved else (0, 0))
         many = max(1, CHUNK // max(1, self.rank))
         for start in range(0, len(self.features), many):
             part = slice(start, start + many)
             features, margin = self.features[part], np.empty(len(self.wins[part]))
-            largest = max(largest, margins(features, x, margin))
+            largest = max(largest, margins(features, x, margin, many))
             found = terms(self.loss, margin, self.wins[part], self.losses[part])
             value += found.value
             add_gradient(features, found.slopes, gradient)
             if curved:
                 add_hessian(features, found.curvatures, hessian)
-        hessian = np.tril(hessian) + np.tril(hessian, -1).T + self.ridge * np.eye(self.rank)
-        return Point(value + 0.5 * self.ridge * float(x @ x), gradient + self.ridge * x, hessian, largest)
+        if curved:
+            hessian = _symmetric(hessian) / self.total + self.ridge * np.eye(self.rank)
+        return Point(value / self.total + 0.5 * self.ridge * float(x @ x), gradient / self.total + self.ridge * x, hessian, largest)
 
     def margins(self, x: NDArray) -> NDArray:
         found = np.empty(len(self.features))
-        margins(self.features, x, found)
+        margins(self.features, x, found, AHEAD)
         return found
 
     def size(self, x: NDArray) -> float:
         """The sum of the sizes of the terms of the value, to which its rounding error is relative."""
         margin = self.margins(x)
         terms = self.wins @ np.abs(self.loss.value(margin)) + self.losses @ np.abs(self.loss.value(-margin))
-        return float(terms + 0.5 * self.ridge * x @ x)
+        return float(terms / self.total + 0.5 * self.ridge * x @ x)
 
     def gradient_size(self, x: NDArray) -> float:
         """The sum of the norms of the terms of the gradient."""
         margin = self.margins(x)
         slopes = self.wins * np.abs(self.loss.slope(margin)) + self.losses * np.abs(self.loss.slope(-margin))
-        return float(np.linalg.norm(self.features, axis=1) @ slopes + self.ridge * np.linalg.norm(x))
+        return float(np.linalg.norm(self.features, axis=1) @ slopes / self.total + self.ridge * np.linalg.norm(x))
 
     def largest_margin(self, x: NDArray) -> float:
-        return margins(self.features, x, np.empty(len(self.features)))
+        return margins(self.features, x, np.empty(len(self.features)), AHEAD)
 
     def recession(self, direction: NDArray) -> float:
         """The slope of the objective far out in a direction, without ridge: a minimiser needs it to be positive."""
         margin = self.margins(direction)
         low, high = self.loss.slope(np.array([-np.inf, np.inf]))
         up, down = self.wins * high - self.losses * low, self.wins * low - self.losses * high
-        return float(np.where(margin > 0, up, down) @ margin)
+        return float(np.where(margin > 0, up, down) @ margin) / self.total
 
 
-def _fixed(features: NDArray) -> NDArray:
-    """As all features reach compiled functions, so that these are compiled once: row by row, and not to be written to."""
-    rows = np.ascontiguousarray(features).view()
+def _fixed(values: NDArray) -> NDArray:
+    """As features and counts reach compiled functions, so that these are compiled once: row by row, and not to be written to."""
+    rows = np.ascontiguousarray(values).view()
     rows.setflags(write=False)
     return rows
+
+
+def _whole_eights(columns: int) -> int:
+    return -(-columns // EIGHT) * EIGHT
+
+
+def _symmetric(lower: NDArray) -> NDArray:
+    """The matrix of what is on and below the diagonal."""
+    lower = np.tril(lower[:, : len(lower)])
+    return lower + np.tril(lower, -1).T
 
 
 SAFE = 1e-8
@@ -254,8 +271,9 @@ SAFE = 1e-8
 def _span(features: NDArray, reach: float) -> NDArray:
     """(D, rank) orthonormal basis of the rows' span: the coordinate axes where a sample of the rows shows that it is everything."""
     some = features[:: EVERY**2 if len(features) >= MANY else 1]
-    moments = np.zeros((features.shape[1], features.shape[1]))
+    moments = np.zeros((features.shape[1], _whole_eights(features.shape[1])))
     add_hessian(_fixed(some), np.ones(len(some)), moments)
+    moments = _symmetric(moments)
     if len(some) >= len(moments) and np.linalg.eigvalsh(moments).min() > SAFE * len(features) * reach**2:
         return np.eye(len(moments))
     triangle = np.linalg.qr(features, mode="r")
@@ -268,31 +286,38 @@ def _newton(problem: Objective) -> tuple[NDArray, int, bool]:
     """Damped Newton steps from 0, or from the end of those on a sample: the point, the iterations, and whether it settled."""
     if problem.rank == 0:
         return np.zeros(0), 0, True
-    return _settled(problem, *_start(problem), SETTLED)[:3]
+    return _settled(problem, *_start(problem), OF_MANY if len(problem.features) >= MANY else SETTLED)[:3]
 
 
 def _start(problem: Objective) -> tuple[NDArray, Point]:
     """Where to begin; after a sample, whose Hessian is as near as its minimiser, the first step goes by that."""
     if len(problem.features) >= MANY:
         few = problem.sampled()
-        x, _, settled, curved = _settled(few, *_start(few), ROUGH)
+        x, _, settled, curved = _settled(few, *_start(few), OF_SAMPLE)
         if settled:
-            return x, replace(problem.at(x), hessian=curved.hessian)
+            return x, replace(problem.at(x), hessian=curved.hessian, away=np.inf)
     x = np.zeros(problem.rank)
     return x, problem.at(x, curved=True)
 
 
 def _settled(problem: Objective, x: NDArray, point: Point, limit: float) -> tuple[NDArray, int, bool, Point]:
-    """Newton steps until one moves no margin by more than the limit; also the last point with a Hessian."""
+    """Newton steps until no more than the limit is left; also the last point, whose Hessian may be of an earlier one.
+
+    The Hessian is kept for one step where that leaves no more than the limit: a gradient is the cheaper pass.
+    """
     for iteration in range(1, ITERATIONS + 1):
         step = _step(point)
         if step is None:
             return x, iteration, False, point
-        if problem.reach * np.linalg.norm(step) <= limit * max(1.0, point.largest_margin):
+        moved, scale = problem.reach * float(np.linalg.norm(step)), max(1.0, point.largest_margin)
+        allowed = limit * scale * scale
+        if moved * max(moved, point.away) <= allowed:
             return x + step, iteration, True, point
         if iteration > TRYING and np.linalg.norm(point.gradient) <= ROUNDING * problem.gradient_size(x):
             return x, iteration, True, point
-        x, point = _damped(problem, x, point, step)
+        kept = point.away == 0 and moved * moved * moved <= allowed
+        x, there = _damped(problem, x, point, step, curved=not kept)
+        point = replace(there, hessian=point.hessian, away=moved) if kept else there
     return x, ITERATIONS, False, point
 
 
@@ -305,11 +330,11 @@ def _step(point: Point) -> NDArray | None:
     return step if np.isfinite(step).all() else None
 
 
-def _damped(problem: Objective, x: NDArray, point: Point, step: NDArray) -> tuple[NDArray, Point]:
+def _damped(problem: Objective, x: NDArray, point: Point, step: NDArray, *, curved: bool) -> tuple[NDArray, Point]:
     """Halve the step until it decreases the objective enough (Armijo), up to rounding."""
     descent, slack, share = float(point.gradient @ step), 0.0, 1.0
     while True:
-        there = problem.at(x + share * step, curved=True)
+        there = problem.at(x + share * step, curved=curved)
         if there.value <= point.value + 1e-4 * share * descent + slack:  # a nan is halved too
             return x + share * step, there
         if slack:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +10,9 @@ from scipy.sparse.csgraph import connected_components
 
 from envs.dials import read_only
 from envs.invalid import require
+
+MOST = 1e100
+"""Comparisons of a set: sums of their losses and derivatives stay finite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +24,8 @@ class Comparisons:
     features : (m, D) array
         z: the margin of the first response of pair i over the second is features[i] . theta.
     wins, losses : (m,) arrays
-        How often the first, and the second, was preferred: finite, at least 0, not all 0; expected counts need not be integers.
+        How often the first, and the second, was preferred: at least 0, not all 0, 1e100 at most in all; expected counts need not be
+        integers.
 
     Arrays that may be written to are copied; float64 arrays in C order that may not (`setflags(write=False)`) are taken as they are.
 
@@ -42,24 +45,22 @@ class Comparisons:
             object.__setattr__(self, key, given if _fixed(given) else read_only(key, given))
         shape = self.features.shape
         require(len(shape) == 2 and min(shape) >= 1, "features", f"array of shape {shape}", "of shape (m, D)")
-        for key, finite in {"features": self.reach < np.inf, "wins": self.total < np.inf, "losses": self.total < np.inf}.items():
-            require(finite or np.isfinite(getattr(self, key)).all(), key, "an array with nan or inf", "finite")
+        for key in ("features", "wins", "losses"):
+            values = getattr(self, key)
+            with np.errstate(over="ignore", invalid="ignore"):
+                finite = np.isfinite(values.sum())
+            require(finite or np.isfinite(values).all(), key, "an array with nan or inf", "finite")
         for key in ("wins", "losses"):
             counts = getattr(self, key)
             require(counts.shape == shape[:1], key, f"array of shape {counts.shape}", f"of shape ({shape[0]},), one entry for each pair")
             require(counts.min() >= 0, key, counts.min(), "counts >= 0")
         require(self.total > 0, "wins", "all 0, as losses", "at least one comparison")
+        require(self.total <= MOST, "wins", f"{self.total:g} with losses, added up", f"{MOST:g} at most")
 
     @property
     def total(self) -> float:
         """n, the number of comparisons."""
-        return float(self.wins.sum() + self.losses.sum())
-
-    @cached_property
-    def reach(self) -> float:
-        """The largest norm of a pair's features: theta + d moves no margin by more than this times |d|."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return float(np.sqrt(np.einsum("ij,ij->i", self.features, self.features).max()))
+        return float(self.wins.sum()) + float(self.losses.sum())
 
 
 def _fixed(values: ArrayLike) -> bool:

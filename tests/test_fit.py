@@ -13,7 +13,7 @@ from scipy.stats import binom
 from algorithms import fit as module
 from algorithms.cdpo import ConservativeDPO
 from algorithms.dpo import DPO
-from algorithms.fit import CHUNK, INSIDE, MANY, Objective, fit, slope_slack
+from algorithms.fit import CHUNK, INSIDE, MANY, Objective, Point, fit, slope_slack
 from algorithms.ipo import IPO
 from algorithms.pair_loss import PairLoss, terms
 from algorithms.rdpo import RobustDPO
@@ -152,7 +152,7 @@ class TestObjective:
         np.testing.assert_allclose(found.curvatures, curvatures, rtol=1e-13, atol=1e-300)
 
     @each_loss
-    @pytest.mark.parametrize(("pairs", "dimension"), [(1, 1), (7, 3), (1003, 8), (2001, 19), (CHUNK // 40 + 3, 50)])
+    @pytest.mark.parametrize(("pairs", "dimension"), [(1, 1), (7, 3), (9, 10), (77, 12), (1003, 8), (2001, 19), (CHUNK // 40 + 3, 50)])
     def test_derivatives(self, loss: PairLoss, pairs: int, dimension: int) -> None:
         rng = np.random.default_rng(pairs)
         features, x = rng.normal(size=(pairs, dimension)), rng.normal(size=dimension)
@@ -180,6 +180,22 @@ class TestObjective:
         far = fit(loss, own)
         assert near.exists == far.exists
         np.testing.assert_allclose(near.theta, far.theta, rtol=1e-9, atol=1e-11)
+
+    def test_many_pairs_are_gone_through_four_times(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """From a sample, with its Hessian; with their own; with that once more; and where it ends."""
+        rng, passes = np.random.default_rng(1), []
+        features = rng.normal(size=(3 * MANY, 3))
+        won = rng.random(len(features)) < 1 / (1 + np.exp(-features @ [1.0, -0.5, 0.2]))
+        measured = Objective.at
+
+        def at(objective: Objective, x: NDArray, *, curved: bool = False) -> Point:
+            if len(objective.features) == len(features):
+                passes.append(curved)
+            return measured(objective, x, curved=curved)
+
+        monkeypatch.setattr(Objective, "at", at)
+        fit(DPO(), Comparisons(features, won, ~won), 1e-6)
+        assert passes == [False, True, False, False]
 
 
 class TestMinimiser:
@@ -248,6 +264,11 @@ class TestMinimiser:
         always, one_way = Comparisons([[1.0, 0.2], [0.5, -1.0]], [3, 1], [0, 0]), Comparisons([[1.0, 0.0], [0.0, 1.0]], [3, 5], [0, 5])
         for loss, data in zip([DPO(), *ENDLESS], [one_way, always, one_way, always], strict=True):
             assert not fit(loss, data).exists
+
+    def test_features_whose_squares_overflow_are_refused(self) -> None:
+        assert fit(DPO(), Comparisons([[1e150], [-1.0]], [1, 3], [1, 1]), 0.1).converged
+        with pytest.raises(Invalid, match=r"^features=.* as large as 1e154: must be numbers whose squares are finite"):
+            fit(DPO(), Comparisons([[1.0], [-1e155]], [1, 1], [1, 1]))
 
     @pytest.mark.parametrize("ridge", [-1.0, np.nan, np.inf, None, "1", True])
     def test_a_wrong_ridge_is_refused(self, ridge: object) -> None:

@@ -214,7 +214,10 @@ class TestRefusals:
             ([[1.0]], [1, 2], [1], r"^wins=array of shape \(2,\): must be of shape \(1,\)"),
             ([[1.0]], [1], [np.inf], "^losses=.*: must be finite"),
             ([[1.0]], [1], [-1], "^losses=-1.0: must be counts >= 0"),
+            ([[np.inf], [-np.inf]], [1, 1], [1, 1], "^features=.*: must be finite"),
             ([[1.0]], [0], [0], "^wins=all 0, as losses: must be at least one comparison"),
+            ([[1.0]], [6e99], [5e99], r"^wins=1.1e\+100 with losses, added up: must be 1e\+100 at most"),
+            ([[1.0]], [1e308], [1.7e308], r"^wins=inf with losses, added up: must be 1e\+100 at most"),
         ],
     )
     def test_of_comparisons(self, features: object, wins: object, losses: object, said: str) -> None:

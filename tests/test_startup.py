@@ -179,7 +179,7 @@ print(*fit(RobustDPO(flip=0.1), Comparisons(features, np.arange(40) % 3 + 1.0, n
 
 EDITS = {
     "algorithms/kernel.py": (PLAY, "0xD2511F53", "0xD2511F55"),
-    "algorithms/pair_kernel.py": (FIT, "larger = 1.0 / (1.0 + e)", "larger = 1.0 / (1.1 + e)"),
+    "algorithms/pair_kernel.py": (FIT, "larger = (2.0 + e) * share", "larger = (2.1 + e) * share"),
 }
 """For each file with compiled functions: a program that prints numbers, and a change of the file that changes them."""
 
