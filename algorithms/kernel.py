@@ -21,7 +21,8 @@ iteration leaves alone is asked about anew in the next, so that no run rests on 
 
 Random numbers are counter-based (Philox 4x32, 10 rounds: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy
 as 1, 2, 3", SC 2011): key = the instance's 64-bit stream, counter = (draw, action, number of the query within its iteration,
-iteration). Nothing has a state, so no draw depends on what else was drawn.
+iteration). Nothing has a state, so no draw depends on what else was drawn. Duels, which are many, share four words between two draws:
+a uniform of theirs has 32 bits, so that no chance is off by more than 2^-32.
 
 Numba's disk cache watches this file alone: whatever the kernel calls lives here.
 """
@@ -135,9 +136,9 @@ class State(NamedTuple):
     partial: NDArray  # (16, 8)
     sums: NDArray  # (2, K) running sums of an opponent, of a source of pairs
     tally: NDArray  # (2, samples) responses drawn, and their wins
-    panel: NDArray  # (2, L) uint64 draw and action, draw by draw
-    drawn: NDArray  # (2, L) uniforms
-    chosen: NDArray  # (L,) uint64 opponents
+    panel: NDArray  # (2, L) uint64 pair of draws and action, pair by pair
+    drawn: NDArray  # (2, 2 L) uniforms of opponents and of labels
+    chosen: NDArray  # (2 L,) uint64 opponents
 
 
 class Records(NamedTuple):
@@ -412,6 +413,13 @@ def uniforms(key, draw, action, query, iteration):
     """Two independent uniforms on [0, 1) with 53 bits each."""
     a, b, c, d = philox(key, draw, action, query, iteration)
     return number((a << _21) | (b >> _11)) * 2.0**-53, number((c << _21) | (d >> _11)) * 2.0**-53
+
+
+@njit(**_inlined)
+def two_duels(key, pair, action, query, iteration):
+    """Independent uniforms on [0, 1) with 32 bits each: for the opponent and the label of draw 2 pair, and for those of the next."""
+    a, b, c, d = philox(key, pair, action, query, iteration)
+    return number(a) * 2.0**-32, number(b) * 2.0**-32, number(c) * 2.0**-32, number(d) * 2.0**-32
 
 
 _SHIFT = 1.5 * 2.0**52
@@ -703,17 +711,20 @@ def chance(block, i, j, w):
 
 
 @njit(**_options)
-def panel_of_draws(key, before, panel, query, iteration, first, second):
-    """The two uniforms of every draw of a panel, of which so many draws have been `before`."""
-    many = first.shape[0]
+def panel_of_draws(key, before, panel, query, iteration, opponents, labels):
+    """The uniforms of the draws of a panel, the first of every pair before the second, with so many pairs drawn `before`."""
+    many = opponents.shape[0] // 2
     whole = many - many % EIGHT
     for n in range(0, whole, EIGHT):
-        draw, action = load(panel[0], n) + before, load(panel[1], n)
-        u, v = uniforms(key, draw, action, spread(np.uint64(query)), spread(np.uint64(iteration)))
-        store(first, n, u)
-        store(second, n, v)
+        pair, action = load(panel[0], n) + before, load(panel[1], n)
+        a, b, c, d = two_duels(key, pair, action, spread(np.uint64(query)), spread(np.uint64(iteration)))
+        store(opponents, n, a)
+        store(labels, n, b)
+        store(opponents, many + n, c)
+        store(labels, many + n, d)
     for n in range(whole, many):
-        first[n], second[n] = uniforms(key, before + panel[0, n], panel[1, n], query, iteration)
+        a, b, c, d = two_duels(key, before + panel[0, n], panel[1, n], query, iteration)
+        opponents[n], labels[n], opponents[many + n], labels[many + n] = a, b, c, d
 
 
 @njit(**_options)
@@ -734,14 +745,16 @@ def duel_win_rates(block, state, slot):
     """
     actions, lanes = state.move.shape
     query, iteration = state.counts[QUERY], state.counts[ITERATION]
-    draws, labels, sums, wins = state.panel.shape[1] // actions, block.labels.lanes, state.sums[0], state.sums[1]
+    labels, sums, wins = block.labels.lanes, state.sums[0], state.sums[1]
+    most, total = state.panel.shape[1] // actions, (block.duels + 1) // 2
     for w in range(lanes):
         accumulate(state.probs, slot, w, sums)
         for i in range(actions):
             wins[i] = 0.0
-        for start in range(0, block.duels, draws):
-            many = actions * min(draws, block.duels - start)
-            first, second, chosen = state.drawn[0, :many], state.drawn[1, :many], state.chosen[:many]
+        for start in range(0, total, most):
+            pairs = min(most, total - start)
+            drawn, asked = 2 * actions * pairs, actions * min(2 * pairs, block.duels - 2 * start)
+            first, second, chosen = state.drawn[0, :drawn], state.drawn[1, :drawn], state.chosen[:asked]
             panel_of_draws(block.streams[w], np.uint64(start), state.panel, query, iteration, first, second)
             draw_actions(sums, first, chosen)
             count_wins(labels, w if labels.shape[2] > 1 else 0, chosen, second, wins)

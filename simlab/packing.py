@@ -157,7 +157,7 @@ def _matrix(preferences: list[NDArray]) -> kernel.Matrix:
 
 
 PANEL = 256
-"""Duels whose random numbers are drawn at a time, or one for every action where those are more."""
+"""Duels whose random numbers are drawn at a time, or two for every action where those are more."""
 
 
 def _state(tableau: Tableau, actions: int, lanes: int) -> kernel.State:
@@ -167,7 +167,7 @@ def _state(tableau: Tableau, actions: int, lanes: int) -> kernel.State:
     arrays |= {"move": _room(*columns), "field": _room(*columns), "average": _room(2, *columns)}
     arrays["average"][0] = -np.inf
     eights = np.zeros((2, -(-actions // kernel.EIGHT) * (1 if lanes == 1 else kernel.EIGHT), kernel.EIGHT))
-    draws = max(1, PANEL // actions)
+    pairs = max(1, PANEL // (2 * actions))
     return kernel.State(
         **arrays,
         cells=kernel.Cells(
@@ -185,9 +185,9 @@ def _state(tableau: Tableau, actions: int, lanes: int) -> kernel.State:
         partial=np.zeros((2 * kernel.EIGHT, kernel.EIGHT)),
         sums=np.zeros((2, actions)),
         tally=np.zeros((2, samples)),
-        panel=np.stack([np.repeat(np.arange(draws), actions), np.tile(np.arange(actions), draws)]).astype(np.uint64),
-        drawn=np.zeros((2, draws * actions)),
-        chosen=np.zeros(draws * actions, dtype=np.uint64),
+        panel=np.stack([np.repeat(np.arange(pairs), actions), np.tile(np.arange(actions), pairs)]).astype(np.uint64),
+        drawn=np.zeros((2, 2 * pairs * actions)),
+        chosen=np.zeros(2 * pairs * actions, dtype=np.uint64),
     )
 
 

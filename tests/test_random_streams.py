@@ -1,5 +1,6 @@
 """Counter-based random numbers: known answers, their distribution, and who shares which draw with whom."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +14,7 @@ from scipy.stats import chisquare, kstest
 
 import simlab
 from algorithms.egpo import EGPO
-from algorithms.kernel import COUNTED, accumulate, draw_action, draw_actions, philox, uniforms
+from algorithms.kernel import COUNTED, accumulate, draw_action, draw_actions, philox, two_duels, uniforms
 from algorithms.online_mirror_descent import OnlineMirrorDescent
 from algorithms.sppo import SPPO
 from algorithms.tableau import Tableau, pairs, prox, responses
@@ -51,11 +52,12 @@ MANY = 20_000
 STREAM = np.uint64(0x9E3779B97F4A7C15)
 
 
-def draws(**where: object) -> NDArray:
-    """(MANY, 2) uniforms along one coordinate, which is the string "all"; the others are 0 unless they are given."""
-    return np.array(
-        [uniforms(np.uint64(at(where, "stream", i, STREAM)), *(at(where, name, i) for name in COORDINATES)) for i in range(MANY)]
-    )
+BITS = {uniforms: 53, two_duels: 32}
+
+
+def draws(of: Callable[..., tuple] = uniforms, **where: object) -> NDArray:
+    """(MANY, 2 or 4) uniforms along one coordinate, which is the string "all"; the others are 0 unless they are given."""
+    return np.array([of(np.uint64(at(where, "stream", i, STREAM)), *(at(where, name, i) for name in COORDINATES)) for i in range(MANY)])
 
 
 COORDINATES = ("draw", "action", "query", "iteration")
@@ -69,25 +71,27 @@ def at(where: dict, name: str, i: int, default: int = 0) -> int:
 ALONG = ("stream", *COORDINATES)
 
 
+@pytest.mark.parametrize("of", BITS, ids=lambda of: of.__name__)
 @pytest.mark.parametrize("coordinate", ALONG)
-def test_uniforms_are_uniform_along_every_coordinate(coordinate: str) -> None:
-    values = draws(**{coordinate: "all"})
+def test_uniforms_are_uniform_along_every_coordinate(coordinate: str, of: Callable[..., tuple]) -> None:
+    values = draws(of, **{coordinate: "all"})
     assert ((values >= 0) & (values < 1)).all()
     for column in values.T:
         assert abs(column.mean() - 1 / 2) < 5 * np.sqrt(1 / 12 / MANY)
         assert abs(column.var() - 1 / 12) < 5 * np.sqrt((1 / 80 - 1 / 144) / MANY)
         assert 1e-4 < chisquare(np.histogram(column, bins=64, range=(0, 1))[0]).pvalue < 1 - 1e-4
         assert kstest(column, "uniform").pvalue > 1e-4
-        low_bits = (column * 2**53).astype(np.int64) % 16
+        low_bits = (column * 2.0 ** BITS[of]).astype(np.int64) % 16
         assert 1e-4 < chisquare(np.bincount(low_bits, minlength=16)).pvalue < 1 - 1e-4
 
 
+@pytest.mark.parametrize("of", BITS, ids=lambda of: of.__name__)
 @pytest.mark.parametrize("coordinate", ALONG)
-def test_neighbours_are_independent(coordinate: str) -> None:
-    """Correlations of neighbours along a coordinate, of the two uniforms of a draw, and of their pairs on an 8 x 8 grid."""
-    values = draws(**{coordinate: "all"})
+def test_neighbours_are_independent(coordinate: str, of: Callable[..., tuple]) -> None:
+    """Correlations of neighbours along a coordinate, of the uniforms of a draw, and of their pairs on an 8 x 8 grid."""
+    values = draws(of, **{coordinate: "all"})
     bound = 5 / np.sqrt(MANY)
-    assert abs(np.corrcoef(values[:, 0], values[:, 1])[0, 1]) < bound
+    assert (np.abs(np.corrcoef(values.T) - np.eye(values.shape[1])) < bound).all()
     for column in values.T:
         assert abs(np.corrcoef(column[:-1], column[1:])[0, 1]) < bound
         pairs = np.histogram2d(column[:-1:2], column[1::2], bins=8, range=[(0, 1), (0, 1)])[0]
@@ -124,6 +128,11 @@ def test_draw_action_is_the_inverse_cdf(weights: list[float], uniform_draw: floa
     total = np.cumsum(policy)
     assert drawn == np.searchsorted(total, uniform_draw * total[-1], side="right")
     assert policy[drawn] > 0
+
+
+def test_two_duels_share_the_words_of_philox() -> None:
+    words = philox(np.uint64(12345), 1, 2, 3, 4)
+    assert two_duels(np.uint64(12345), 1, 2, 3, 4) == tuple(int(word) / 2**32 for word in words)
 
 
 @pytest.mark.parametrize("actions", [1, 2, 10, COUNTED, COUNTED + 1, 1000])
@@ -171,7 +180,7 @@ def duelled(feedback: Duels, preference: NDArray, log_policy: NDArray, stream: n
     cumulative = np.cumsum(np.exp(log_policy))
     for i in range(len(preference)):
         for draw in range(feedback.per_action):
-            first, second = uniforms(stream, draw, i, query, iteration)
+            first, second = two_duels(stream, draw // 2, i, query, iteration)[2 * (draw % 2) :][:2]
             opponent = np.searchsorted(cumulative, first * cumulative[-1], side="right")
             rates[i] += second < labels[i, opponent]
     return (rates / feedback.per_action - assumed) / (1 - 2 * assumed)
