@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
 from threading import Thread
 from typing import TypeVar
 
@@ -15,10 +16,11 @@ Result = TypeVar("Result")
 def interruptible(work: Callable[[], Result]) -> Result:
     """Do `work` in a thread of its own, so that this one can raise KeyboardInterrupt meanwhile; the work is then abandoned."""
     outcome: Future[Result] = Future()
+    context = copy_context()
 
     def run() -> None:
         try:
-            outcome.set_result(work())
+            outcome.set_result(context.run(work))
         except BaseException as error:
             outcome.set_exception(error)
 

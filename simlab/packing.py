@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from math import prod
 from typing import Any
 
@@ -14,6 +14,7 @@ from algorithms import kernel
 from algorithms.tableau import KINDS, POLICY, Tableau
 from envs.feedback import Exact
 from envs.game import Game
+from simlab.sharing import once
 
 MEASURES = {
     "exploitability": (kernel.EXPLOITABILITY, 1.0),
@@ -43,7 +44,7 @@ class Plan:
     @cached_property
     def tables(self) -> dict[float, kernel.Table]:
         """The tableaus as the kernel reads them, by beta."""
-        return {beta: _table(tableau) for beta, tableau in self.tableaus.items()}
+        return {beta: once("tables", (), partial(_table, tableau), of=tableau) for beta, tableau in self.tableaus.items()}
 
     @property
     def with_average(self) -> bool:

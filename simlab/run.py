@@ -20,6 +20,7 @@ from envs.feedback import Exact
 from envs.game import Game
 from envs.invalid import Invalid, require
 from simlab.packing import AVERAGE, MEASURES, Plan, run_block
+from simlab.sharing import once
 
 STATUS = np.array(["ok", "nonfinite", "diverged"])
 LANES = 64
@@ -116,7 +117,7 @@ def simulate(
     streams = _streams(games, seeds, seed, first_seed)
     _check_others(games, feedback, slots, threads)
     starts, at = _starts(start, games, seeds), record_steps(record, steps)
-    tableaus = {beta: method.tableau(beta, steps=steps, actions=games[0].actions) for beta in {game.beta for game in games}}
+    tableaus = {beta: tableau_of(method, beta, steps, games[0].actions) for beta in {game.beta for game in games}}
     known = next(iter(tableaus.values())).slots
     for slot in slots:
         require(slot in known, "slots", slot, f"a slot of {type(method).__name__}: {', '.join(known)}")
@@ -127,6 +128,11 @@ def simulate(
     blocks = list(_blocks(games, seeds, one_lane=one_lane, threads=threads))
     finished = _each(blocks, lambda block: run_block(plan, games, seeds, streams, starts, block), threads)
     return _gather(plan, len(games), seeds, blocks, finished)
+
+
+def tableau_of(method: Method, beta: float, steps: int, actions: int) -> Tableau:
+    """The method's tableau, made once for all cells of a grid that have it."""
+    return once("tableaus", (beta, steps, actions), lambda: method.tableau(beta, steps=steps, actions=actions), of=method)
 
 
 def _each(blocks: list[NDArray], work: Callable[[NDArray], Records], threads: int) -> list[Records]:

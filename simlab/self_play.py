@@ -25,7 +25,7 @@ from simlab.experiment import Experiment, require_idle, require_idle_dials, requ
 from simlab.facts import facts
 from simlab.members import blaming, make
 from simlab.packing import AVERAGE, MEASURES
-from simlab.run import Method, Run, record_steps, simulate
+from simlab.run import Method, Run, record_steps, simulate, tableau_of
 from simlab.sharing import once
 
 DEFAULT_MEASURES = ("exploitability", "original_exploitability", "kl_to_equilibrium", "worst_user_utility", "mean_user_utility")
@@ -81,7 +81,7 @@ class SelfPlay(Experiment):
             require_idle_dials(config, world, "data_dials", "it shapes recorded comparisons, while a self-play method asks feedback")
             games = _drawn(world, float(config["beta"]), config["seed"], 1)
         with blaming(config, "algorithm"):
-            tableau = method.tableau(float(config["beta"]), steps=config["steps"], actions=games[0].actions)
+            tableau = tableau_of(method, float(config["beta"]), config["steps"], games[0].actions)
         with blaming(config, "feedback"):
             feedback.labels(games[0])
             _require_effect(tableau, feedback)
@@ -212,8 +212,11 @@ class SelfPlay(Experiment):
 
 def _drawn(world: World, beta: float, seed: int, seeds: int) -> list[Game]:
     """The games of the first seeds, drawn once for all cells of a grid that have them."""
-    key = (id(world), beta, seed, seeds)
-    return once("games", key, lambda: [game for index in range(seeds) for game in world.games(beta, seed=seed, index=index)])
+
+    def draw() -> list[Game]:
+        return [game for index in range(seeds) for game in world.games(beta, seed=seed, index=index)]
+
+    return once("games", (beta, seed, seeds), draw, of=world)
 
 
 def _rows(values: NDArray) -> Any:

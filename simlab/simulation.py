@@ -22,6 +22,7 @@ from simlab.leftovers import clear
 from simlab.provenance import strangers
 from simlab.refusal import FAILED, Refused, explain, wants_traceback
 from simlab.request import Request
+from simlab.sharing import sharing
 from simlab.store import require_writable
 from simlab.terminal import Screen, screen
 from simlab.torchrun import leads, several, spoken
@@ -38,7 +39,6 @@ def run(request: Request) -> int:
     Invalid, Refused
         Before anything runs, for the first value that is not accepted.
     """
-    global _screen
     planned = plan(request)
     if request.inspect:
         inspect(request)
@@ -47,6 +47,12 @@ def run(request: Request) -> int:
         with spoken():
             show(planned)
         return 0
+    with sharing():
+        return _run(request, planned)
+
+
+def _run(request: Request, planned: Plan) -> int:
+    global _screen
     ready = _check(planned)
     _look_around(planned.jobs[0].config.store)
     try:

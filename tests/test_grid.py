@@ -169,3 +169,16 @@ def test_what_is_shared_is_made_once_within_and_never_without() -> None:
         assert once("kind", "b", make) is not once("other", "b", make)
     assert once("kind", "a", make) is not once("kind", "a", make)
     assert made == [0, 1, 2, 3, 4]
+
+
+def test_what_is_shared_is_kept_from_the_outermost_on_and_told_apart_by_whose_it_is() -> None:
+    def drawn(of: object) -> Any:
+        return once("kind", "a", lambda: np.array(0), of=of)
+
+    with sharing():
+        mine, other = [1], [1]
+        with sharing():
+            inner = drawn(mine)
+        assert drawn(mine) is inner and drawn(other) is not inner
+        found = {id(drawn([number])) for number in range(20)}
+        assert len(found) == 20, "what is kept keeps whose it is, or another may come to have its id"
