@@ -35,15 +35,16 @@ from envs.pairs import Comparisons
 NEWTON_LIMIT = 400
 """Dimension of the span up to which Newton's method is used; L-BFGS beyond."""
 ITERATIONS = 200
-SETTLED = 1e-14
-"""Newton has converged when what is left moves no margin by more than this, relative to the square of the largest (at least 1). What a
-step leaves is of the order of how far it moves a margin, times that again or how far margins have moved since the Hessian was taken."""
+SETTLED = 1e-7
+"""Newton has converged when its step moves no margin by more than this, relative to the largest (at least 1): what is left after the
+step is of the order of its square. Where the Hessian is of an earlier point, from which margins have moved further, what is left is of
+the order of the product, and that is to be as small."""
 TRYING = 8
 """Iterations after which a gradient is held against its rounding error, which takes a pass of its own."""
 MANY, EVERY = 100_000, 10
 """From how many pairs on Newton starts where it ends on a sample of them, every so many-th."""
-OF_MANY, OF_SAMPLE = 1e-9, 1e-5
-"""What counts as settled on so many pairs, and on a sample of them: far below its own error."""
+OF_MANY, OF_SAMPLE = 3e-5, 3e-3
+"""The same on so many pairs, and on a sample of them: what is left is far below its own error."""
 CHUNK = 1 << 16
 """Features that are gone through at a time, few enough to stay in the cache from the margins to the derivatives."""
 AHEAD = 64
@@ -67,7 +68,7 @@ class Fit:
     ----------
     theta : (D,) array, relative to the reference; nan where no minimiser exists
     exists : bool, whether the objective has a minimiser
-    converged : bool, whether `theta` is it, to rounding
+    converged : bool, whether `theta` is it, to rounding; among `MANY` pairs to 1e-9 of the square of the largest margin, or far less
     value, gradient_norm : the objective and the norm of its gradient at `theta` (nan where no minimiser exists)
     rank : dimension of the span of the features; `theta` is unique iff it is D or ridge > 0, else of least norm
     iterations : int
@@ -301,21 +302,20 @@ def _start(problem: Objective) -> tuple[NDArray, Point]:
 
 
 def _settled(problem: Objective, x: NDArray, point: Point, limit: float) -> tuple[NDArray, int, bool, Point]:
-    """Newton steps until no more than the limit is left; also the last point, whose Hessian may be of an earlier one.
+    """Newton steps until what is left is below the limit's square; also the last point, whose Hessian may be of an earlier one.
 
-    The Hessian is kept for one step where that leaves no more than the limit: a gradient is the cheaper pass.
+    The Hessian is kept for one step where that leaves no more: a gradient is the cheaper pass.
     """
     for iteration in range(1, ITERATIONS + 1):
         step = _step(point)
         if step is None:
             return x, iteration, False, point
-        moved, scale = problem.reach * float(np.linalg.norm(step)), max(1.0, point.largest_margin)
-        allowed = limit * scale * scale
-        if moved * max(moved, point.away) <= allowed:
+        moved, allowed = problem.reach * float(np.linalg.norm(step)), limit * max(1.0, point.largest_margin)
+        if moved * max(moved, point.away) <= allowed * allowed:
             return x + step, iteration, True, point
         if iteration > TRYING and np.linalg.norm(point.gradient) <= ROUNDING * problem.gradient_size(x):
             return x, iteration, True, point
-        kept = point.away == 0 and moved * moved * moved <= allowed
+        kept = point.away == 0 and moved * moved * moved <= allowed * allowed
         x, there = _damped(problem, x, point, step, curved=not kept)
         point = replace(there, hessian=point.hessian, away=moved) if kept else there
     return x, ITERATIONS, False, point

@@ -33,7 +33,7 @@ is made true: robust DPO for DPO, users who agree for users who differ; the tabl
 is what `simlab verify` calls violated; it is said to happen with chance 10⁻⁶ a finding or so, which no thousand seeds can show: they show
 that it is not far more frequent. So each finding also has a p-value, and *refused at 5 %* is Holm's procedure over the p-values of one
 check. Where that is calibrated, the law behind the test is right where it can be seen. Intervals are exact (Clopper and Pearson) at 95 %;
-a test errs too often where what it says lies below its interval. Of thirty such intervals one may well miss by chance.
+of thirty one may well miss by chance, so that a test is said to err *too often* by Holm's procedure at 5 % over all of them.
 
 **A whole report** is all claims on one seed, with the dependence that they have (several look at the same fits), Holm's procedure at 5 %
 over all p-values together. `simlab verify` itself refuses at 10⁻⁶ or so a finding, far below that.

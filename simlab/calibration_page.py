@@ -25,7 +25,7 @@ def told(measured: Measured) -> Iterator[str]:
 def alarms(measured: Measured) -> Iterator[str]:
     """False alarms of each claim."""
     head = ["claim", "findings", "seeds", "refused (ratio above 1)", "said, at most", "refused at 5% by p-values", ""]
-    yield from table(head, [_alarms(name, each) for name, each in measured.alarms.items()])
+    yield from table(head, [_alarms(name, each, name in measured.too_often) for name, each in measured.alarms.items()])
 
 
 def family(measured: Measured) -> Iterator[str]:
@@ -66,10 +66,10 @@ def said(share: Share) -> str:
     return f"{estimate:.2%} [{low:.2%}, {high:.2%}]"
 
 
-def _alarms(name: str, each: Alarms) -> list[str]:
+def _alarms(name: str, each: Alarms, too_often: bool) -> list[str]:
     nominal = "unknown" if each.nominal is None else f"{each.nominal:.1g}"
     significant = said(each.significant) if each.significant.trials else "no p-values"
-    verdict = "" if each.sound else "**too often**"
+    verdict = "**too often**" if too_often else ""
     return [name, str(each.findings), f"{each.refused.trials:,}", said(each.refused), nominal, significant, verdict]
 
 

@@ -29,16 +29,24 @@ class Interval(NamedTuple):
 
 
 def interval(
-    values: ArrayLike, *, level: float = 0.95, statistic: Callable[..., Any] | None = None, lost: float = np.inf, seed: int = 0
+    values: ArrayLike,
+    *,
+    level: float = 0.95,
+    statistic: Callable[..., Any] | None = None,
+    error: Callable[..., Any] | None = None,
+    lost: float = np.inf,
+    seed: int = 0,
 ) -> Interval:
-    """The median of seeds with its interval by ranks, or another statistic with its BCa bootstrap interval (Efron, JASA 82, 1987).
+    """The median of seeds with its interval by ranks, or another statistic with its BCa bootstrap interval (Efron, JASA 82, 1987), or
+    its bootstrap-t interval where its standard error is given (Hall, Ann. Statist. 16, 1988).
 
     The ends of a median's interval lie between neighbouring order statistics, whose own levels are exact for any continuous law,
     interpolated as Hettmansperger and Sheather do (Statist. Probab. Lett. 4, 1986). No interval can reach past the smallest and
     largest value: with 5 seeds they cover 0.9375, with 3 seeds 0.75.
 
-    A bootstrap interval is too short for few seeds; its level is raised so that a mean's would be as long as Student's (Hesterberg,
-    Amer. Statist. 69, 2015). Where BCa's corrections are not defined (all samples but one give the same, or some an infinite statistic) its
+    A BCa interval is too short for few seeds; its level is raised so that a mean's would be as long as Student's (Hesterberg,
+    Amer. Statist. 69, 2015). A studentised one estimates the law of (statistic - truth) / error itself, which for a mean of skewed seeds
+    is nearer. Where BCa's corrections are not defined (all samples but one give the same, or some an infinite statistic) its
     ends are plain percentiles of the resampled statistic, so that equal values give themselves as both. The result depends on
     the values, not on their order, and a column's not on its neighbours. What they cover is measured: docs/calibration.md.
 
@@ -49,6 +57,8 @@ def interval(
     level : float in (0, 1)
     statistic : callable, or None
         None takes the median; else of (array, axis=), as np.mean: a mean with one lost seed and its upper end are infinite.
+    error : callable, or None
+        The standard error of the statistic, of (array, axis=): `standard_error` for a mean. Only beside a statistic.
     lost : float
         What nan counts as: inf, or -inf where higher values are better.
     seed : int
@@ -63,21 +73,30 @@ def interval(
     Raises
     ------
     Invalid
-        For no values, or a level outside (0, 1).
+        For no values, a level outside (0, 1), or an error of no statistic.
     """
     array = np.asarray(values, dtype=float)
+    require(error is None or statistic is not None, "error", error, "None for a median, whose interval needs none")
     require(array.ndim and array.size, "values", array.shape, "an array of one or more seeds on axis 0")
     columns = np.sort(np.where(np.isnan(array), lost, array).reshape(len(array), -1), axis=0)
 
     def of(column: NDArray) -> Interval:
         if statistic is None:
             return _by_ranks(column, level)
+        if error is not None and np.isfinite(column).all():
+            return _studentised(statistic, error, column, level, seed)
         return _bca(lambda rows: statistic(column[rows], axis=-1), len(column), level, seed)
 
     found = [of(column) for column in columns.T]
     if array.ndim == 1:
         return found[0]
     return Interval(*(np.array(part).reshape(array.shape[1:]) for part in zip(*found, strict=True)))
+
+
+def standard_error(values: ArrayLike, axis: int = 0) -> NDArray:
+    """Of a mean over an axis of independent values."""
+    array = np.asarray(values, dtype=float)
+    return array.std(axis=axis, ddof=1) / np.sqrt(array.shape[axis])
 
 
 def _by_ranks(ordered: NDArray, level: float) -> Interval:
@@ -199,6 +218,21 @@ def _bca(statistic: Callable[[NDArray], NDArray], size: int, level: float, seed:
     if np.isnan(low) or np.isnan(high):
         low, high = np.quantile(found.bootstrap_distribution, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
     return Interval(estimate, float(low), float(high))
+
+
+def _studentised(statistic: Callable[..., Any], error: Callable[..., Any], sample: NDArray, level: float, seed: int) -> Interval:
+    """The estimate less its error times quantiles of (statistic - estimate) / error over resamples."""
+    _require_level(level)
+    estimate, size = float(statistic(sample, axis=-1)), len(sample)
+    if size == 1:
+        return Interval(estimate, np.nan, np.nan)
+    resamples = sample[np.random.default_rng(seed).integers(size, size=(RESAMPLES, size))]
+    away = statistic(resamples, axis=-1) - estimate
+    with np.errstate(all="ignore"):
+        ratios = np.where(away == 0, 0.0, away / error(resamples, axis=-1))  # infinite where a resample repeats one value
+    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2], method="inverted_cdf")
+    width = float(error(sample, axis=-1))
+    return Interval(estimate, *(float(estimate - width * ratio) if width else estimate for ratio in (high, low)))
 
 
 def widened(level: float, size: int) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from simlab.report.verdicts import rate
+from simlab.statistics import holm
 from theory.calibration import LEVEL, Share, Trial, together, trial
 from theory.chance import ByChance
 from theory.coverage import SETTINGS
@@ -47,10 +48,10 @@ class Alarms:
     significant: Share = field(default_factory=Share)
 
     @property
-    def sound(self) -> bool:
-        """Whether neither is more frequent than is said."""
-        stated = self.nominal is None or self.refused.within(self.nominal)
-        return stated and (not self.significant.trials or self.significant.within(LEVEL))
+    def chances(self) -> list[float]:
+        """Of so many of either, or more, if these are as frequent as is said."""
+        stated = [] if self.nominal is None else [self.refused.chance(self.nominal)]
+        return stated + ([self.significant.chance(LEVEL)] if self.significant.trials else [])
 
     def __add__(self, other: Alarms) -> Alarms:
         return replace(self, refused=self.refused + other.refused, significant=self.significant + other.significant)
@@ -103,8 +104,14 @@ class Measured:
         return whole
 
     @property
+    def too_often(self) -> list[str]:
+        """The claims whose tests err more often than they say, by Holm's procedure over all of them at LEVEL."""
+        chances = [(id, chance) for id, alarms in self.alarms.items() for chance in alarms.chances]
+        adjusted = list(holm([chance for _, chance in chances])) if chances else []
+        return list(dict.fromkeys(id for (id, _), chance in zip(chances, adjusted, strict=True) if chance <= LEVEL))
+
+    @property
     def misses(self) -> list[str]:
         """What errs more often than it says."""
-        claims = [id for id, alarms in self.alarms.items() if not alarms.sound]
         family = [] if not self.family.trials or self.family.within(LEVEL) else ["the whole report"]
-        return claims + family + [name for name, share in self.coverage.items() if not SETTINGS[name].kept(share)]
+        return self.too_often + family + [name for name, share in self.coverage.items() if not SETTINGS[name].kept(share)]

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from envs.invalid import require
-from simlab.intervals import Interval, interval, proportion, seeds_slope, slope
+from simlab.intervals import Interval, interval, proportion, seeds_slope, slope, standard_error
 from simlab.refusal import Refused
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-__all__ = ["Interval", "Paired", "compare", "holm", "interval", "lost", "paired", "proportion", "seeds_slope", "slope"]
+__all__ = ["Interval", "Paired", "compare", "holm", "interval", "lost", "paired", "proportion", "seeds_slope", "slope", "standard_error"]
 
 LOST = {"lower": np.inf, "higher": -np.inf}
 """What a lost seed counts as, by which values are better."""

@@ -16,7 +16,7 @@ from scipy.stats import beta, binom, norm
 
 from simlab import calibration
 from simlab.calibration import chance
-from simlab.measured import Measured
+from simlab.measured import Alarms, Measured
 from simlab.verification import claims
 from theory.calibration import LEVEL, Share, Trial, refuted, together, trial
 from theory.chance import ByChance
@@ -70,7 +70,15 @@ class TestFalseAlarms:
     def test_an_honest_test_is_sound(self) -> None:
         alarms = checked(NormalMean()).alarms["mean"]
         assert alarms.refused == alarms.significant and 0.02 < alarms.refused.count / 400 < 0.09
-        assert alarms.sound
+        assert checked(NormalMean()).too_often == []
+
+    def test_one_of_thirty_may_come_out_high_by_chance(self) -> None:
+        usual = {f"claim {number}": Alarms(1, 1e-6, Share(0, 1000), Share(50, 1000)) for number in range(29)}
+        for count, too_often in ((66, False), (80, True)):
+            measured = Measured(alarms={**usual, "high": Alarms(1, 1e-6, Share(0, 1000), Share(count, 1000))})
+            assert measured.too_often == (["high"] if too_often else [])
+        assert Measured(alarms={**usual, "refused": Alarms(1, 1e-6, Share(2, 1000), Share(50, 1000))}).too_often == ["refused"]
+        assert Measured(alarms={**usual, "unsaid": Alarms(1, None, Share(900, 1000))}).too_often == []
 
     @pytest.mark.parametrize("careless", [3.0, 1e9])
     def test_one_that_alarms_too_often_or_always_is_caught(self, careless: float) -> None:

@@ -19,7 +19,7 @@ from envs.invalid import Invalid
 from simlab.collection import load
 from simlab.intervals import RESAMPLES
 from simlab.refusal import Refused
-from simlab.statistics import Interval, compare, holm, interval, lost, paired, proportion, seeds_slope, slope
+from simlab.statistics import Interval, compare, holm, interval, lost, paired, proportion, seeds_slope, slope, standard_error
 
 SAMPLES = st.lists(st.integers(-50, 50), min_size=2, max_size=12).map(lambda values: np.array(values, dtype=float))
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=4)
@@ -101,6 +101,24 @@ class TestInterval:
         same(interval([0.1] * 7, statistic=np.mean), Interval(0.1, 0.1, 0.1))
         found = interval([0.0, 1.0, 1.0, 1.0, 1.0])
         assert found.estimate == found.high == 1 and found.low == 0, "all samples but one have the same median; it does vary"
+
+    def test_a_studentised_mean_is_scaled_by_its_error(self) -> None:
+        values = rng(4).lognormal(size=25)
+        found = interval(values, statistic=np.mean, error=standard_error, level=0.9, seed=7)
+        resamples = np.sort(values)[np.random.default_rng(7).integers(25, size=(RESAMPLES, 25))]
+        ratios = np.sort((resamples.mean(axis=1) - values.mean()) / stats.sem(resamples, axis=1))
+        at = np.array([0.95, 0.05]) * RESAMPLES
+        low, high = values.mean() - stats.sem(values) * ratios[np.ceil(at - 1e-9).astype(int) - 1]
+        same(found, Interval(values.mean(), low, high))
+        assert found.high - found.estimate > 1.2 * (found.estimate - found.low), "skewed as its seeds are"
+        same(interval(rng(5).permutation(8 * values + 16), statistic=np.mean, error=standard_error, level=0.9, seed=7), found, 8, 16)
+        same(interval([0.1] * 7, statistic=np.mean, error=standard_error), Interval(0.1, 0.1, 0.1))
+        lost = interval([1.0, 2.0, np.nan], statistic=np.mean, error=standard_error)
+        assert (lost.estimate, lost.high) == (np.inf, np.inf)
+
+    def test_a_median_takes_no_error(self) -> None:
+        with pytest.raises(Invalid, match=r"^error=.*: must be None for a median"):
+            interval([1.0, 2.0], error=standard_error)
 
     def test_one_seed_says_nothing_of_others(self) -> None:
         found = interval([[3.0, 4.0]])

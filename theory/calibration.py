@@ -66,6 +66,12 @@ class Share:
     def __add__(self, other: Share) -> Share:
         return Share(self.count + other.count, self.trials + other.trials)
 
+    def chance(self, nominal: float) -> float:
+        """Of so many or more, if each has the chance `nominal`."""
+        from scipy.stats import binom
+
+        return float(binom.sf(self.count - 1, self.trials, min(nominal, 1.0)))
+
     def within(self, nominal: float) -> bool:
         """Whether the chance may be at most `nominal`: that is not below the interval."""
         return self.interval.low <= nominal

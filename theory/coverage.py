@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from simlab.intervals import Interval, interval, proportion, seeds_slope, slope
+from simlab.intervals import Interval, interval, proportion, seeds_slope, slope, standard_error
 from simlab.statistics import paired
 from theory.calibration import Share
 
@@ -48,6 +49,11 @@ class Setting:
         return low <= share.count / share.trials <= (1.0 if self.at_least else high)
 
 
+def mean(values: NDArray) -> Interval:
+    """Studentised."""
+    return interval(values, statistic=np.mean, error=standard_error)
+
+
 def curve(rng: np.random.Generator) -> Interval:
     """The slope of medians of 25 seeds whose errors fall with the root of n."""
     return seeds_slope(SIZES, rng.lognormal(sigma=0.5, size=(25, 5)) / np.sqrt(SIZES))
@@ -64,9 +70,9 @@ SETTINGS = {
     "median, 10 seeds, normal": Setting(lambda rng: interval(rng.normal(size=10)), 0.0),
     "median, 20 seeds, lognormal": Setting(lambda rng: interval(rng.lognormal(size=20)), 1.0),
     "median, 50 seeds, normal": Setting(lambda rng: interval(rng.normal(size=50)), 0.0),
-    "mean, 20 seeds, normal": Setting(lambda rng: interval(rng.normal(size=20), statistic=np.mean), 0.0),
-    "mean, 100 seeds, normal": Setting(lambda rng: interval(rng.normal(size=100), statistic=np.mean), 0.0),
-    "mean, 100 seeds, lognormal": Setting(lambda rng: interval(rng.lognormal(size=100), statistic=np.mean), float(np.exp(0.5))),
+    "mean, 20 seeds, normal": Setting(lambda rng: mean(rng.normal(size=20)), 0.0),
+    "mean, 100 seeds, normal": Setting(lambda rng: mean(rng.normal(size=100)), 0.0),
+    "mean, 100 seeds, lognormal": Setting(lambda rng: mean(rng.lognormal(size=100)), float(np.exp(0.5))),
     "median difference, 20 seeds": Setting(differences, -1.0),
     "share of 1,000 trials, 1/2": Setting(lambda rng: proportion(int(rng.binomial(1000, 0.5)), 1000), 0.5, at_least=True),
     "share of 100 trials, 1/10": Setting(lambda rng: proportion(int(rng.binomial(100, 0.1)), 100), 0.1, at_least=True),

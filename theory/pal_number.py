@@ -41,7 +41,7 @@ class NumberOfPrototypes(PopulationClaim, ByChance):
 
     id: str = "PAL-7"
     provenance: str = "derived"
-    statement: str = "excess cross-entropy of U = 40 users, m = 1500 each: dof/(2 U m) at the true number K* of prototypes, least of all K"
+    statement: str = "excess cross-entropy of U = 40 users, m = 6000 each: dof/(2 U m) at the true number K* of prototypes, least of all K"
     source: str = "Wilks' theorem; the dof of PAL-9"
     kind: ClassVar[str] = "distribution"
     false_alarm: ClassVar[str | None] = f"{BY_LIMIT_LAW} at K*, an unknown rate beside other K"
@@ -49,7 +49,7 @@ class NumberOfPrototypes(PopulationClaim, ByChance):
     learner: Learner = PAL
     dof: Callable[[int, int, int], int] = degrees
     users: int = 40
-    samples: int = 1500
+    samples: int = 6000
     more: int = 2
     draws: int = 4
     effect: ClassVar[str] = "claimed dof too large by a share s, rounded"
