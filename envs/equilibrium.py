@@ -19,7 +19,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linprog
 
 from envs.divergence import log_normalise
 from envs.game import Game
@@ -188,6 +187,8 @@ def _newton(system: _System, win: NDArray) -> tuple[NDArray, bool]:
 
 
 def _maximin(skew: NDArray) -> NDArray:
+    from scipy.optimize import linprog
+
     actions = len(skew)
     solution = linprog(
         np.append(np.zeros(actions), 1.0),

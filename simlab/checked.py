@@ -12,22 +12,15 @@ from envs.invalid import Invalid
 from simlab.configuration import resolved
 from simlab.experiment import Experiment, member_name, require_idle
 from simlab.gridded import check_cells
-from simlab.language_pairs import LanguagePairs
-from simlab.language_training import LanguageSelfPlay, LanguageTraining
 from simlab.members import blaming
-from simlab.offline import Offline
-from simlab.pluralistic import Pluralistic
-from simlab.self_play import SelfPlay
-from simlab.training import SelfPlayTraining, Training
-from simlab.training_offline import OfflineTraining
 
-KINDS: dict[str, type[Offline | Pluralistic | SelfPlay]] = {"tableau": SelfPlay, "slope": Offline, "fit": Pluralistic}
-"""Kinds of experiment, by what their methods offer."""
+KINDS = {"tableau": "simlab.self_play.SelfPlay", "slope": "simlab.offline.Offline", "fit": "simlab.pluralistic.Pluralistic"}
+"""Kinds of experiment, by what their methods offer; a run imports its own only."""
 
-TRAINING: dict[str, type[Training]] = {"tableau": SelfPlayTraining, "slope": OfflineTraining}
+TRAINING = {"tableau": "simlab.training.SelfPlayTraining", "slope": "simlab.training_offline.OfflineTraining"}
 """The same for methods on a model whose responses are enumerated."""
 
-LANGUAGE: dict[str, type[LanguageTraining]] = {"tableau": LanguageSelfPlay, "slope": LanguagePairs}
+LANGUAGE = {"tableau": "simlab.language_training.LanguageSelfPlay", "slope": "simlab.language_pairs.LanguagePairs"}
 """The same for methods on a language model: one that has a dataset."""
 
 
@@ -48,11 +41,11 @@ def checked(config: DictConfig) -> Experiment:
     return _checked(plain, KINDS)
 
 
-def _checked(config: dict[str, Any], kinds: Mapping[str, type]) -> Experiment:
+def _checked(config: dict[str, Any], kinds: Mapping[str, str]) -> Experiment:
     with blaming(config, "algorithm"):
         method = get_object(config["algorithm"]["_target_"])
     able = [kind for ability, kind in kinds.items() if hasattr(method, ability)]
     if not able:
         wanted = "a method that can be trained" if "scaled" in config else "a method"
         raise Invalid("algorithm", member_name(config, "algorithm"), f"{wanted}: with one of {', '.join(kinds)}")
-    return able[0].from_config(config)  # type: ignore[attr-defined]
+    return get_object(able[0]).from_config(config)

@@ -34,6 +34,9 @@ class Experiment(ABC):
     world: Any
     method: Any
 
+    page: ClassVar[str]
+    """The module that shows a run, with `heading`, `rows`, `figures` and `remarks`."""
+
     numeric: ClassVar[tuple[str, ...]] = NUMERIC
     """Packages and modules whose sources decide the numbers."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,8 @@ class Gridded(Experiment):
 
     settings: tuple[dict[str, Any], ...]
     cells: tuple[Experiment, ...]
+
+    page: ClassVar[str] = "simlab.grid_page"
 
     @property
     def figures(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from functools import cache
-from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,10 @@ def sources(numeric: tuple[str, ...] = NUMERIC) -> str:
     """Digest of the numeric sources."""
     digest = hashlib.sha256()
     for name in numeric:
-        module = import_module(name)
-        home = Path(str(module.__file__))
-        for path in sorted(home.parent.glob("*.py")) if hasattr(module, "__path__") else [home]:
+        spec = find_spec(name)
+        assert spec and spec.origin
+        home = Path(spec.origin)
+        for path in sorted(home.parent.glob("*.py")) if spec.submodule_search_locations else [home]:
             digest.update(f"{name}/{path.name}\n".encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -49,6 +49,7 @@ class LanguageTraining(Experiment):
     feedback: Exact
     model: Any
 
+    page: ClassVar[str] = "simlab.language_page"
     numeric: ClassVar[tuple[str, ...]] = (
         *NUMERIC,
         "scaled",

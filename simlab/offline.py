@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ class Offline(Experiment):
     """
 
     method: PairLoss
+
+    page: ClassVar[str] = "simlab.offline_page"
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Offline:

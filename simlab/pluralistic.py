@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,8 @@ class Pluralistic(Experiment):
     """One configuration of `simlab run` with a learner of users."""
 
     method: UserLearner
+
+    page: ClassVar[str] = "simlab.pluralistic_page"
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Pluralistic:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from hydra.utils import get_object
 
 import simlab
 from simlab.identity import sources
@@ -25,7 +26,8 @@ def other_code(metadata: Mapping[str, str]) -> str | None:
     version = json.loads(metadata["versions"])["simlab"]
     if version != simlab.__version__:
         return f"simlab {version}"
-    return None if metadata["sources"] in _current() else "other sources"
+    this = metadata["sources"] == sources() or metadata["sources"] in _current()
+    return None if this else "other sources"
 
 
 def report(found: Mapping[str, int], files: str) -> str:
@@ -65,4 +67,4 @@ def _current() -> frozenset[str]:
     """The digests of the sources of all kinds of experiments."""
     from simlab.checked import KINDS, LANGUAGE, TRAINING
 
-    return frozenset(sources(kind.numeric) for kinds in (KINDS, TRAINING, LANGUAGE) for kind in kinds.values())
+    return frozenset(sources(get_object(kind).numeric) for kinds in (KINDS, TRAINING, LANGUAGE) for kind in kinds.values())

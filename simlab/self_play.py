@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,8 @@ class SelfPlay(Experiment):
     record: NDArray
     measure: tuple[str, ...]
     tableau: Tableau
+
+    page: ClassVar[str] = "simlab.self_play_page"
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> SelfPlay:

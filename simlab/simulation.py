@@ -15,7 +15,6 @@ from omegaconf import DictConfig
 
 from simlab.checked import checked
 from simlab.configuration import Plan, plan
-from simlab.dry_run import show
 from simlab.finished import perform, place, recall
 from simlab.launch import inspect, launch
 from simlab.leftovers import clear
@@ -44,6 +43,8 @@ def run(request: Request) -> int:
         inspect(request)
         return 0
     if any(job.config.get("dry_run") is True for job in planned.jobs):
+        from simlab.dry_run import show
+
         with spoken():
             show(planned)
         return 0

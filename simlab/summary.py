@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from importlib import import_module
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from simlab import grid_page, language_page, offline_page, pluralistic_page, self_play_page, training_page
 from simlab.finished import Finished
-from simlab.gridded import Gridded
-from simlab.language_training import LanguageTraining
-from simlab.offline import Offline
-from simlab.pluralistic import Pluralistic
-from simlab.self_play import SelfPlay
-from simlab.training import Training
-
-PAGES: dict[type, ModuleType] = {
-    SelfPlay: self_play_page,
-    Offline: offline_page,
-    Pluralistic: pluralistic_page,
-    Gridded: grid_page,
-    Training: training_page,
-    LanguageTraining: language_page,
-}
-"""Modules with `heading`, `rows`, `figures` and `remarks` of a finished run, by kind."""
 
 
 def summary(finished: Finished) -> RenderableType:
     """A page on one run."""
-    page = next(page for kind, page in PAGES.items() if isinstance(finished.experiment, kind))
+    page = import_module(finished.experiment.page)
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")

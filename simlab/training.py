@@ -67,6 +67,7 @@ class Training(Experiment):
     feedback: Exact
     model: Any
 
+    page: ClassVar[str] = "simlab.training_page"
     numeric: ClassVar[tuple[str, ...]] = (*NUMERIC, "scaled", "simlab.training", "simlab.training_offline")
 
     @classmethod
