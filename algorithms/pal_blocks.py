@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from algorithms.dpo import DPO
-from algorithms.fit import INSIDE, MODERATE, NEAR, SETTLED, slope_slack
-from envs.pairs import Comparisons
+from algorithms.existence import INSIDE, MODERATE, NEAR
 from envs.user_comparisons import UserComparisons
 
 ITERATIONS = 200
+SETTLED = 1e-7
+"""Newton has converged when its step moves no margin by more than this, relative to the largest margin (at least 1): what is left
+after the step is of the order of its square."""
 ROUNDS, STEADY = 100, 1e-3
 """A spread is repeated until it changes by less than this share; it is known no better than to a share of 1 / sqrt(U) anyway."""
 BALANCED = 1e-9
@@ -194,4 +195,8 @@ class _Block:
             return True
         if self.separated(point[None], np.array([user]))[0]:
             return False
+        from algorithms.dpo import DPO  # these import numba and a solver of linear programs, which few runs need
+        from algorithms.fit import slope_slack
+        from envs.comparisons import Comparisons
+
         return slope_slack(DPO(), Comparisons(self.features, self.wins[user], self.losses[user])) > INSIDE

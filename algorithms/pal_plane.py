@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.special import expit
 
-from algorithms.fit import MODERATE, SETTLED
-from algorithms.pal_blocks import Whitened, settle
+from algorithms.existence import MODERATE
+from algorithms.pal_blocks import SETTLED, Whitened, settle
 
 ITERATIONS = 200
 START, LEAST, MOST = 1e-2, 1e-9, 1e12

@@ -25,7 +25,7 @@ NOT_NEEDED = {"pandas", "matplotlib", "seaborn", "torch", "transformers", "jinja
 OF_OTHERS = {
     SELF_PLAY: {"scipy.stats", "scipy.optimize", "algorithms.fit", "simlab.offline", "simlab.pluralistic", "simlab.training"},
     PAIRS: {"scipy.stats", "algorithms.kernel", "simlab.self_play", "simlab.pluralistic", "simlab.training"},
-    PEOPLE: {"scipy.stats", "algorithms.kernel", "simlab.self_play", "simlab.offline", "simlab.training"},
+    PEOPLE: {"scipy.stats", "scipy.optimize", "scipy.sparse", "numba", "simlab.self_play", "simlab.offline", "simlab.training"},
     CLAIM: set(),
 }
 """What other commands need, or slow libraries that only rare cases of this one do."""
