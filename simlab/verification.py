@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from envs.dials import require_integer
+from envs.dials import HEAVIEST, require_integer
 from envs.invalid import Invalid, require
 from simlab import catalogue, mutation_page
 from simlab.configuration import plan
@@ -114,8 +114,9 @@ def _selection(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _subjects(config: DictConfig) -> list[Any]:
     betas: Any = OmegaConf.to_object(config.betas) if OmegaConf.is_list(config.betas) else config.betas
-    numbers = isinstance(betas, list) and bool(betas) and all(type(beta) in (int, float) and 0 < beta < float("inf") for beta in betas)
-    require(numbers, "betas", betas, "a list of numbers > 0")
+    numbers = isinstance(betas, list) and bool(betas) and all(type(beta) in (int, float) and 0 < beta <= HEAVIEST for beta in betas)
+    different = numbers and len(set(betas)) == len(betas)
+    require(different, "betas", betas, f"a list of different numbers in (0, {HEAVIEST:g}]")
     for key, least in (("seeds", 1), ("seed", 0)):
         require_integer(key, config[key], least)
     if config.get("env") is None:
