@@ -7,13 +7,14 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from algorithms.kernel import EIGHT, INTERLEAVED, Records
 from algorithms.tableau import POLICY, Tableau
+from envs.dials import require_integer
 from envs.divergence import log_normalise
 from envs.equilibrium import regularised_nash
 from envs.feedback import Exact
@@ -168,9 +169,9 @@ def _check(games: list[Game], steps: int, seeds: int, seed: int, measure: Sequen
     require(games and all(isinstance(game, Game) for game in games), "game", games, "a Game, or a list of at least one")
     sizes = sorted({game.actions for game in games})
     require(len(sizes) == 1, "game", f"games of K={sizes}", "games of one K")
-    for key, value, least in (("steps", steps, 1), ("seeds", seeds, 1), ("seed", seed, 0)):
-        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        require(whole and value >= least, key, value, f"an integer >= {least}")
+    counts: list[tuple[str, Any, int]] = [("steps", steps, 1), ("seeds", seeds, 1), ("seed", seed, 0)]
+    for key, value, least in counts:
+        require_integer(key, int(value) if isinstance(value, np.integer) else value, least)
     require(not isinstance(measure, str), "measure", measure, "a list of names")
     for name in measure:
         known = list(MEASURES) + [AVERAGE + name for name in MEASURES]

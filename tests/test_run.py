@@ -147,6 +147,8 @@ REFUSED = {
     "half a step": (options(steps=1.5), "steps=1.5", "an integer >= 1"),
     "true steps": (options(steps=True), "steps=True", "an integer >= 1"),
     "steps in words": (options(steps="many"), "steps=many", "an integer >= 1"),
+    "too many steps": (options(steps=10**30), f"steps={10**30}", f"an integer from 1 to {2**62}"),
+    "too many seeds": (options(seeds=10**30), f"seeds={10**30}", f"an integer from 1 to {2**62}"),
     "no seed": (options(seeds=0), "seeds=0", "an integer >= 1"),
     "seeds 2.0": (options(seeds=2.0), "seeds=2.0", "an integer >= 1"),
     "negative root": (options(seed=-1), "seed=-1", "an integer >= 0"),
