@@ -25,7 +25,7 @@ class COMAL:
 
     Parameters
     ----------
-    strength : float > 0, tau
+    strength : float in (0, 1e100], tau
     tolerance : float > 0, residual of the inner solve
     """
 

@@ -25,7 +25,7 @@ class MagneticPO:
     Parameters
     ----------
     rate : float in (0, 1/alpha], eta; None takes 4 alpha/(1 + 4 alpha^2), the inner game's certified step
-    strength : float > 0, alpha
+    strength : float in (0, 1e100], alpha
     every : int >= 1, m
     """
 

@@ -37,7 +37,7 @@ class NashProx:
     Parameters
     ----------
     rate : float in (0, 1/(beta + lambda)], of the inner solve; None takes its certified rate 2 (sqrt(1 + c^2) - c), c = beta + lambda
-    strength : float > 0, lambda
+    strength : float in (0, 1e100], lambda
     tolerance : float > 0, residual of the inner solve
     """
 

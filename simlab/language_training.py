@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.tableau import Tableau
-from envs.dials import require_integer, require_positive
+from envs.dials import require_integer, require_positive, require_weight
 from envs.feedback import Exact
 from envs.game import Game
 from envs.invalid import require
@@ -320,7 +320,7 @@ def _require_libraries() -> None:
 
 
 def _require_numbers(config: dict[str, Any]) -> None:
-    require_positive("beta", config["beta"])
+    require_weight("beta", config["beta"])
     for key, least in (("steps", 1), ("prompts", 1), ("seeds", 1), ("seed", 0), ("processes", 1)):
         require_integer(key, config[key], least)
     every, responses, memory = config["checkpoint"], config["responses"], config["memory"]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.tableau import Loop, Tableau
-from envs.dials import require_integer, require_positive
+from envs.dials import require_integer, require_weight
 from envs.equilibrium import regularised_nash
 from envs.feedback import Exact
 from envs.game import Game
@@ -242,7 +242,7 @@ def _require_torch() -> None:
 
 
 def _require_numbers(config: dict[str, Any]) -> None:
-    require_positive("beta", config["beta"])
+    require_weight("beta", config["beta"])
     for key, least in (("steps", 1), ("prompts", 1), ("seeds", 1), ("seed", 0)):
         require_integer(key, config[key], least)
     responses, threads, every = config["responses"], config["threads"], config["checkpoint"]

@@ -20,6 +20,7 @@ FROM = re.compile(r"number >= 0")
 NEEDS = {
     "env/matrix": {"env.rows": "[[0.5,1],[0,0.5]]"},
     "env/recorded": {"env.path": "good.csv"},
+    "ridge": {"env": "pairs", "algorithm": "dpo"},
     "env/pairs": {"algorithm": "dpo"},
     "env/pairs_annotators": {"algorithm": "dpo"},
     "env/pairs_margin": {"algorithm": "dpo"},
@@ -28,7 +29,7 @@ NEEDS = {
     "start/given": {"start.policy": "[0.2,0.3,0.5]"},
     "scaled/lm": {"scaled.model": "model", "scaled.dataset": "pairs.jsonl"},
 }
-"""What else must be said where a member is chosen."""
+"""What else must be said where a member is chosen, or a key is set."""
 
 GROUPS = {"run": ("env", "algorithm", "feedback", "start"), "train": ("scaled",), "verify": (), "falsify": ()}
 CLAIM = {"falsify": ("claim=EG-1",)}
@@ -48,16 +49,30 @@ class Shot(NamedTuple):
 
 def shots() -> Iterator[Shot]:
     """Every bad value of every key of every member."""
+    for command, chosen, key, default, said in _keys():
+        yield from _at(command, chosen, key, default, said)
+
+
+def open_ended() -> Iterator[Shot]:
+    """Huge values, no bad ones, of numbers that are said to be bounded below only; of members, those of `simlab run`."""
+    for command, chosen, key, _, said in _keys():
+        if (command == "run" or key == "beta") and (OVER.search(said) or FROM.search(said)):
+            words = {**chosen, key: "1e101"}
+            yield Shot("huge", (command, *(f"{name}={text}" for name, text in words.items())), key, "1e101")
+
+
+def _keys() -> Iterator[tuple[str, dict[str, str], str, str, str]]:
+    """The command, what must be chosen, the key, its default and its comment: every key of every member."""
     for command, groups in GROUPS.items():
         for key, (default, said) in catalogue.comments(command).items():
             if not key.startswith("hydra.") and key not in OPEN:
-                yield from _at(command, {}, key, default, said)
+                yield command, NEEDS.get(key, {}), key, default, said
         for group in groups:
             for member in catalogue.groups()[group]:
                 chosen = {group: member} | _needs(group, member)
                 for key, (default, said) in catalogue.comments(f"{group}/{member}").items():
                     if key.rpartition(".")[2] not in (*OPEN, "_target_"):
-                        yield from _at(command, chosen, f"{group}.{key}", default, said)
+                        yield command, chosen, f"{group}.{key}", default, said
 
 
 def _needs(group: str, member: str) -> dict[str, str]:
@@ -82,7 +97,7 @@ def bad_values(default: str, said: str) -> dict[str, str]:
         return found | {"number": "2", "list": "[true]"}
     if "list of" in said or default == "???":
         listed = {"number": "7", "truth value": "true", "nan in a list": "[nan]", "infinite in a list": "[.inf]", "mixed": "[0.5,abc]"}
-        both = {} if said.startswith(("scores", "KL")) else {"negative in a list": "[-1,0.5]", "twice": "[3,3]"}
+        both = {} if said.startswith("scores") else {"negative in a list": "[-1,0.5]", "twice": "[3,3]"}
         return found | listed | both | {"empty list": "[]"}
     found |= {"truth value": "true", "list": "[1]", "infinite": "inf", "minus infinite": "-inf"}
     if least := LEAST.search(said):

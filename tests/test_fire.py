@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 from command import files, simlab
 from conftest import Score
-from fire import Shot, misspelt, rotated, shots, swept
+from fire import Shot, misspelt, open_ended, rotated, shots, swept
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
 from simlab import catalogue, configuration
+from simlab.checked import checked
+from simlab.configuration import plan
 from simlab.refusal import shown
+from simlab.request import parse
 
 REFUSED = "bad configurations refused in one line that says key, value and what is allowed"
 
@@ -165,6 +168,12 @@ def hit(shot: Shot, here: Path) -> None:
     said, _ = fire(shot.words, here)
     key, _, value = said.partition("=")
     assert key == shot.key and value in ways(shot.value), (shot, said)
+
+
+@pytest.mark.parametrize("shot", list(open_ended()), ids=lambda shot: " ".join(shot.words))
+def test_a_number_said_to_have_no_upper_end_may_be_huge(shot: Shot) -> None:
+    command, *words = shot.words
+    checked(plan(parse(command, words)).jobs[0].config)
 
 
 def test_there_are_hundreds() -> None:
