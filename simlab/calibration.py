@@ -22,6 +22,7 @@ from simlab.launch import inspect
 from simlab.measured import Measured, Measurement
 from simlab.refusal import Refused, shown
 from simlab.request import Request
+from simlab.store import require_room
 from simlab.verification import select
 from theory.chance import ByChance
 from theory.coverage import SETTINGS
@@ -49,7 +50,7 @@ def calibrate(request: Request) -> int:
     measurements = list(_measurements(config))
     require(measurements, "instances", list(config.instances or []), "instances that the claim applies to")
     if config.store is not None:
-        calibration_file.require_room(config.store)
+        require_room(config.store, calibration_file.NAME)
     measured, stopped = Measured(), None
     try:
         with _progress(config, len(measurements)) as tell:

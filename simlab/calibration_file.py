@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from envs.invalid import Invalid, require
+from envs.invalid import Invalid
 from simlab import identity, store
 from simlab.finished import versions
 from simlab.measured import Alarms, Measured
@@ -23,18 +23,6 @@ from theory.calibration import Share
 from theory.power import Power, Rung
 
 NAME = "calibration.json"
-
-
-def require_room(folder: object) -> None:
-    """Refuse a folder in which nothing can be kept.
-
-    Raises
-    ------
-    Invalid
-        With the key `store`.
-    """
-    store.require_writable(folder)
-    require(not _place(folder).is_dir(), "store", folder, f"a folder whose {NAME} is a file")
 
 
 def keep(folder: object, measured: Measured, config: DictConfig) -> Measured:

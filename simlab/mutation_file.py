@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from envs.invalid import Invalid, require
+from envs.invalid import Invalid
 from simlab import store
 from simlab.finished import versions
 from simlab.mutation import Row
@@ -15,18 +15,6 @@ from simlab.refusal import explain
 
 NAME = "mutants.json"
 FORMAT = 1
-
-
-def require_room(folder: object) -> None:
-    """Refuse a folder in which the matrix cannot be kept; makes nothing that stays.
-
-    Raises
-    ------
-    Invalid
-        With the key `store`.
-    """
-    store.require_writable(folder)
-    require(not (Path(str(folder)).expanduser() / NAME).is_dir(), "store", folder, f"a folder whose {NAME} is a file")
 
 
 def keep(folder: str, rows: Sequence[Row], said: Sequence[str]) -> str:

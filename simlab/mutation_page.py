@@ -15,6 +15,7 @@ from rich.table import Table
 from simlab import mutation_file
 from simlab.mutation import EQUIVALENT, KILLED, NEVER, SURVIVED, Row, rows
 from simlab.originals import Original, originals
+from simlab.store import require_room
 from simlab.words import count
 from theory.claim import Claim
 
@@ -41,7 +42,7 @@ def show(claims: Sequence[Claim], subjects: Sequence[Any], *, every: bool, store
     store : folder that keeps the matrix
     """
     if store is not None:
-        mutation_file.require_room(store)
+        require_room(store, mutation_file.NAME)
     began = time.perf_counter()
     found, matrix = _made(claims, subjects, every)
     for original in found:

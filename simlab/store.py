@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from envs.invalid import Invalid
+from envs.invalid import Invalid, require
 from simlab.columns import to_arrow, to_numpy
 from simlab.leftovers import temporary_file
 from simlab.refusal import explain
@@ -180,6 +180,18 @@ def require_writable(folder: object) -> None:
             file.write(bytes(ROOM))
     except OSError as error:
         raise Invalid("store", folder, f"a folder that can be written ({place}: {error.strerror})") from None
+
+
+def require_room(folder: object, name: str) -> None:
+    """Refuse a folder in which a file of this name cannot be kept; makes nothing that stays.
+
+    Raises
+    ------
+    Invalid
+        With the key `store`.
+    """
+    require_writable(folder)
+    require(not (Path(str(folder)).expanduser() / name).is_dir(), "store", folder, f"a folder whose {name} is a file")
 
 
 def _umask() -> int:

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from envs.invalid import Invalid, require
+from envs.invalid import Invalid
 from simlab import catalogue, identity, store
 from simlab.claim_methods import methods
 from simlab.finished import versions
@@ -60,18 +60,6 @@ class Setting:
     words: tuple[str, ...]
     config: dict[str, Any]
     subjects: str
-
-
-def require_room(folder: object) -> None:
-    """Refuse a folder in which verdicts cannot be kept; makes nothing that stays.
-
-    Raises
-    ------
-    Invalid
-        With the key `store`.
-    """
-    store.require_writable(folder)
-    require(not _place(str(folder)).is_dir(), "store", folder, f"a folder whose {NAME} is a file")
 
 
 def keep(folder: str, verdicts: Mapping[str, Verdict], setting: Setting) -> str:

@@ -19,12 +19,13 @@ from rich.table import Table
 
 from envs.dials import HEAVIEST, require_integer
 from envs.invalid import Invalid, require
-from simlab import catalogue, mutation_page
+from simlab import catalogue, mutation_page, verdict_file
 from simlab.configuration import plan
 from simlab.members import blaming, make
 from simlab.refusal import Refused
 from simlab.request import Request
-from simlab.verdict_file import Setting, keep, require_room
+from simlab.store import require_room
+from simlab.verdict_file import Setting, keep
 from theory.claim import Claim, Instance, Verdict, judge
 from theory.instances import standard_subjects, subjects_of
 from theory.testbed import PairTestbed, PopulationTestbed
@@ -49,7 +50,7 @@ def verify(request: Request) -> int:
         raise Refused("-m: must be left out, simlab verify checks all claims in one run")
     config = plan(Request("verify", tuple(rest))).jobs[0].config
     if config.store is not None:
-        require_room(config.store)
+        require_room(config.store, verdict_file.NAME)
     chosen, subjects = select(selected), _subjects(config)
     require(type(config.mutants) is bool, "mutants", config.mutants, "true or false")
     console = Console()

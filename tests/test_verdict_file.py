@@ -310,8 +310,16 @@ class TestWhenItFails:
         assert (status, out, err.count("\n")) == (2, "", 1)
         assert err.startswith(f"simlab: {expected}")
 
-    def test_a_folder_in_its_place(self, tmp_path: Path) -> None:
-        (tmp_path / "verdicts.json").mkdir()
-        status, out, err = simlab("verify", "claim=GT-6", f"store={tmp_path}")
+    @pytest.mark.parametrize(
+        ("words", "name"),
+        [
+            ("verify claim=GT-6", "verdicts.json"),
+            ("verify claim=GT-6 mutants=true", "mutants.json"),
+            ("calibrate claim=RDPO-W seeds=1 power_seeds=0 simulations=0", "calibration.json"),
+        ],
+    )
+    def test_a_folder_in_its_place(self, words: str, name: str, tmp_path: Path) -> None:
+        (tmp_path / name).mkdir()
+        status, out, err = simlab(*words.split(), f"store={tmp_path}")
         assert (status, out) == (2, "")
-        assert err == f"simlab: store={tmp_path}: must be a folder whose verdicts.json is a file\n"
+        assert err == f"simlab: store={tmp_path}: must be a folder whose {name} is a file\n"
