@@ -24,13 +24,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import linprog, minimize
-from scipy.sparse import csr_array, eye_array, hstack, vstack
 
+from algorithms.existence import INSIDE, MODERATE, NEAR
 from algorithms.pair_kernel import EIGHT, add_gradient, add_hessian, largest_square, margins
 from algorithms.pair_loss import PairLoss, terms
+from envs.comparisons import MOST, Comparisons
 from envs.invalid import require
-from envs.pairs import Comparisons
 
 NEWTON_LIMIT = 400
 """Dimension of the span up to which Newton's method is used; L-BFGS beyond."""
@@ -51,11 +50,6 @@ AHEAD = 64
 """How many rows ahead they are asked for where they are gone through once."""
 ROUNDING = 4 * np.finfo(np.float64).eps
 """Or when the gradient's norm is this share of the sum of the norms of its terms."""
-MODERATE, NEAR = 20.0, 0.1
-"""A point with no margin beyond MODERATE, from which a Newton step moves none by more than NEAR, proves that a minimiser exists: a
-step d that moves all by less than 1 gives probabilities sigmoid(u) - sigmoid'(u) z . d in (0, 1) that reproduce the win counts."""
-INSIDE = 1e-9
-"""Relative distance from the ends of their intervals that slopes must keep for a minimiser to exist; the program's accuracy."""
 GRADIENT = 1e-8
 """L-BFGS has converged when the gradient's norm is this share of the sum of the norms of its terms."""
 
@@ -129,6 +123,9 @@ def slope_slack(loss: PairLoss, comparisons: Comparisons) -> float:
 
     Positive iff a minimiser exists (without ridge); negative iff the objective is unbounded below.
     """
+    from scipy.optimize import linprog  # slow to import, and few fits come here
+    from scipy.sparse import csr_array, eye_array, hstack, vstack
+
     low, high = loss.slope(np.array([-np.inf, np.inf]))
     if not np.isfinite(high - low):
         return np.inf
@@ -188,7 +185,7 @@ class Objective:
         wins, losses = (comparisons.wins, comparisons.losses) if every else (comparisons.wins[kept], comparisons.losses[kept])
         self.reach = float(np.sqrt(largest_square(_fixed(features), AHEAD)))
         """The largest norm of a pair's features: theta + d moves no margin by more than this times |d|."""
-        require(self.reach < np.inf, "features", "an array of numbers as large as 1e154", "numbers whose squares are finite")
+        require(self.reach <= MOST, "features", f"an array with a row of norm {self.reach:.3g}", f"rows of norm {MOST:g} at most")
         self.loss, self.ridge, self.basis = loss, ridge, _span(features, self.reach)
         own = self.basis.shape == 2 * features.shape[1:] and np.array_equal(self.basis, np.eye(len(self.basis)))
         self.features = _fixed(features if own else features @ self.basis)
@@ -343,6 +340,8 @@ def _damped(problem: Objective, x: NDArray, point: Point, step: NDArray, *, curv
 
 
 def _lbfgs(problem: Objective) -> tuple[NDArray, int, bool]:
+    from scipy.optimize import minimize
+
     options = {"maxiter": 20_000, "maxfun": 40_000, "maxcor": 30, "ftol": 0.0, "gtol": 0.0}
 
     def objective(x: NDArray) -> tuple[float, NDArray]:

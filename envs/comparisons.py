@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse.csgraph import connected_components
 
 from envs.dials import read_only
 from envs.invalid import require
 
 MOST = 1e100
-"""Comparisons of a set: sums of their losses and derivatives stay finite."""
+"""Comparisons of a set, and the largest norm of a pair's features in a fit: what is added up stays finite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +84,8 @@ def tabular(counts: ArrayLike) -> Comparisons:
     counts = read_only("counts", counts)
     square = counts.ndim == 2 and counts.shape[0] == counts.shape[1] >= 2
     require(square, "counts", f"array of shape {counts.shape}", "of shape (K, K), K >= 2")
+    from scipy.sparse.csgraph import connected_components  # slow to import
+
     groups, group = connected_components(counts > 0, directed=False)
     if groups > 1:
         apart = int(np.argmax(group != group[0]))
