@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 import simlab  # noqa: F401  sets variables that numba reads once, when it is first imported
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of some hundred processes that tests start compiles all sources anew
+
 settings.register_profile("quick", derandomize=True, deadline=None, max_examples=25, print_blob=True)
 settings.register_profile("long", deadline=None, max_examples=1000, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
