@@ -539,7 +539,7 @@ def applied(words: str, model: LanguageModel, what: Plan, processes: int) -> tup
     return model, what, processes
 
 
-BIG = {"model": folder("llama", width=64, layers=3), "precision": "float32", "length": 30, "batch": 4, "rollout": Generate(4)}
+BIG = {"model": folder("llama", width=64, layers=2), "precision": "float32", "length": 30, "batch": 4, "rollout": Generate(4)}
 
 
 @pytest.mark.slow
@@ -612,7 +612,7 @@ def test_words_that_change_nothing_are_not_told() -> None:
 
 
 def test_a_model_that_fits_is_accepted() -> None:
-    model, what = language_model(), plan()
+    model, what = language_model(model=folder(width=16, layers=1)), plan()
     need = asked(model, what).total
     assert room(model, what, 1, need / GIB) == "" and room(model, what, 1, 0.99 * need / GIB) != ""
 
