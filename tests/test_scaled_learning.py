@@ -63,7 +63,7 @@ def world(seed: int) -> tuple[list[Game], Transformer]:
 @cache
 def course(method: Method) -> Course:
     games, policy = world(0)
-    return Executor(games, method, policy, TRAINED, steps=50).run()
+    return Executor(games, method, policy, TRAINED, steps=35).run()
 
 
 def of_the_reference(run: Course, log_policy: np.ndarray) -> float:
@@ -96,11 +96,11 @@ def test_offline_dpo_does_not() -> None:
 
 
 def tail(method: Method) -> float:
-    """The mean policy of the second half of 60 iterations, from 64 responses a stage and prompt and labels of which a tenth is wrong."""
+    """The mean policy of the second half of 40 iterations, from 64 responses a stage and prompt and labels of which a tenth is wrong."""
     games, policy = world(0)
     labels = Duels(per_action=128, flip=0.1, assumed_flip=0.1)
-    run = Executor(games, method, policy, TRAINED, steps=60, feedback=labels, responses=64).run()
-    return of_the_reference(run, run.tail_average(30))
+    run = Executor(games, method, policy, TRAINED, steps=40, feedback=labels, responses=64).run()
+    return of_the_reference(run, run.tail_average(20))
 
 
 @pytest.mark.slow
