@@ -122,17 +122,17 @@ def test_rows_are_those_of_the_games_at_the_models_start() -> None:
 
 
 def test_a_transformer_follows_its_table() -> None:
-    _, frame = train("steps=25", "prompts=2", "env.vocabulary=3", "beta=0.05")
-    last, first = frame[frame.step == 25], frame[frame.step == 0]
+    _, frame = train("steps=15", "prompts=2", "env.vocabulary=3", "beta=0.05")
+    last, first = frame[frame.step == 15], frame[frame.step == 0]
     assert (last.exploitability.to_numpy() < 0.5 * first.exploitability.to_numpy()).all()
     assert np.nanmedian(frame.residual) < 0.1
 
 
 @pytest.mark.parametrize("name", ["rdpo", "robust_ipo"])
 def test_an_offline_learner_comes_to_the_minimiser_of_its_loss(name: str) -> None:
-    words = ["feedback.flip=0.2", "beta=2.0", "prompts=2", "env.vocabulary=3", "steps=60", "scaled.learning_rate=0.01"]
+    words = ["feedback.flip=0.2", "beta=2.0", "prompts=2", "env.vocabulary=3", "steps=45", "scaled.learning_rate=0.01"]
     outcome, frame = train(f"algorithm={name}", *words)
-    last, first = frame[frame.step == 60], frame[frame.step == 0]
+    last, first = frame[frame.step == 45], frame[frame.step == 0]
     assert {"rdpo": "- 0.3333 u", "robust_ipo": "- 1.333 h"}[name] in outcome.out
     assert first.residual.iloc[0] > 20 * abs(last.residual.iloc[0])
     assert frame.residual.min() > -1e-9, "the table is the least there is"
