@@ -33,7 +33,7 @@ OPENED = {"rps_simplex"}
 """Run in a Jupyter kernel; the others as scripts, as `make figures` does."""
 
 SMALLER = {
-    "dpo_rdpo_crossover": ["seeds=60"],
+    "dpo_rdpo_crossover": ["seeds=30"],
     "noise_intransitivity": ["grid={env.intransitivity:[0.0,0.5,1.0],feedback.flip:[0.0,0.2,0.4]}"],
     "pal_samples": ["seeds=10"],
     "stability_map": ["grid={beta:[0.001,0.0032,0.01,0.032,0.1],algorithm.rate:[0.01,0.022,0.046,0.1,0.22,0.46,1.0,2.2,4.6,10.0]}"],
