@@ -96,8 +96,7 @@ class Block(NamedTuple):
     fixed_probs: NDArray  # (3, K W)
     streams: NDArray  # (W,) uint64
     beta: float
-    watched_beta: float
-    watch_equilibrium: bool
+    watched: int  # the measure by which a run has diverged
     duels: int  # 0 for exact feedback
     assumed_flip: float
 
@@ -159,7 +158,7 @@ _options = {"nogil": True, "cache": True, "error_model": "numpy", "_nrt": False}
 """Nothing here allocates, so nothing needs the run-time that counts references: to count those of a State's arrays at every call took
 longer than the calls."""
 _inlined = _options | {"inline": "always"}
-"""For what is passed eight numbers, which a call would send through memory, or a State that small steps would only hand on."""
+"""For what is passed eight numbers, which a call would send through memory, or a State, some two hundred words, where little is done."""
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
@@ -533,15 +532,44 @@ def normalise(state, slot):
 
 @njit(**_options)
 def interleaved(matrix, policy, out):
-    """out[i] = sum_j matrix[j, i] policy[j], every lane with a matrix of its own, summed in the order of j."""
+    """out[i] = sum_j matrix[j, i] policy[j], every lane with an antisymmetric matrix of its own, from what is above the diagonal.
+
+    Row j serves twice: out_i += A_ji p_j for the columns i beyond it, and out_j -= A_ji p_i. Rows are taken four at a time, and every sum
+    runs in the order of the other action, as where all of the matrix is read. Half of it stays in the cache.
+    """
     actions, lanes = policy.shape
-    for i in range(actions):
-        for group in range(lanes // EIGHT):
-            w = EIGHT * group
-            total = spread(0.0)
-            for j in range(actions):
-                total = fused(load(matrix[j, i], w), load(policy[j], w), total)
-            store(out[i], w, total)
+    fours = actions - actions % 4
+    for group in range(lanes // EIGHT):
+        w = EIGHT * group
+        for i in range(actions):
+            store(out[i], w, spread(0.0))
+        for j in range(0, fours, 4):
+            k, l, m = j + 1, j + 2, j + 3
+            a, b, c, d = load(out[j], w), load(out[k], w), load(out[l], w), load(out[m], w)
+            p, q, r, s = load(policy[j], w), load(policy[k], w), load(policy[l], w), load(policy[m], w)
+            less_q, less_r, less_s = spread(0.0) - q, spread(0.0) - r, spread(0.0) - s
+            jk, jl, jm = load(matrix[j, k], w), load(matrix[j, l], w), load(matrix[j, m], w)
+            kl, km, lm = load(matrix[k, l], w), load(matrix[k, m], w), load(matrix[l, m], w)
+            a = fused(jm, less_s, fused(jl, less_r, fused(jk, less_q, a)))
+            b = fused(km, less_s, fused(kl, less_r, fused(jk, p, b)))
+            c = fused(lm, less_s, fused(kl, q, fused(jl, p, c)))
+            d = fused(lm, r, fused(km, q, fused(jm, p, d)))
+            for i in range(j + 4, actions):
+                less = spread(0.0) - load(policy[i], w)
+                ji, ki, li, mi = load(matrix[j, i], w), load(matrix[k, i], w), load(matrix[l, i], w), load(matrix[m, i], w)
+                a, b, c, d = fused(ji, less, a), fused(ki, less, b), fused(li, less, c), fused(mi, less, d)
+                store(out[i], w, fused(mi, s, fused(li, r, fused(ki, q, fused(ji, p, load(out[i], w))))))
+            store(out[j], w, a)
+            store(out[k], w, b)
+            store(out[l], w, c)
+            store(out[m], w, d)
+        for j in range(fours, actions):
+            a, p = load(out[j], w), load(policy[j], w)
+            for i in range(j + 1, actions):
+                ji = load(matrix[j, i], w)
+                a = fused(ji, spread(0.0) - load(policy[i], w), a)
+                store(out[i], w, fused(ji, p, load(out[i], w)))
+            store(out[j], w, a)
 
 
 @njit(**_options)
@@ -763,7 +791,7 @@ def duel_win_rates(block, state, slot):
             state.wins[slot, i, w] = (mean - block.assumed_flip) / (1.0 - 2.0 * block.assumed_flip) - 0.5
 
 
-@njit(**_options)
+@njit(**_inlined)
 def ask(block, state, slot):
     """Spend a preference query: learn the win rates of every action against the policy in a slot."""
     if block.duels > 0:
@@ -1059,6 +1087,39 @@ def add_up(terms, look, out):
 
 
 @njit(**_options)
+def divergence_to_response(wins, sharpness, reference, log_p, p, logs, probs, look):
+    """look[2] = KL(p | q) by lane with log q = log softmax (sharpness wins + reference); logs and probs are room.
+
+    What `normalise_together`, `divergence` and `add_up` come to one after the other, with less stored on the way.
+    """
+    actions, lanes = wins.shape
+    for group in range(lanes // EIGHT):
+        w = EIGHT * group
+        top, total = spread(-np.inf), spread(0.0)
+        for i in range(actions):
+            x = fused(sharpness, load(wins[i], w), load(reference, i * lanes + w))
+            store(logs[i], w, x)
+            top = larger(top, x)
+        for i in range(actions):
+            x = load(logs[i], w) - top
+            q = exponential(x)
+            store(logs[i], w, x)
+            store(probs[i], w, q)
+            total = total + q
+        store(look[0], w, total)
+    for w in range(lanes):
+        look[1, w] = logarithm(look[0, w])
+        look[0, w] = 1.0 / look[0, w]
+    for group in range(lanes // EIGHT):
+        w = EIGHT * group
+        scale, shift, total = load(look[0], w), load(look[1], w), spread(0.0)
+        for i in range(actions):
+            log_q, q = load(logs[i], w) - shift, load(probs[i], w) * scale
+            total = total + divergence_term(load(log_p[i], w), load(p[i], w), log_q, q)
+        store(look[2], w, total)
+
+
+@njit(**_inlined)
 def exploitability(block, state, slot, beta):
     """state.look[2] = max_u J(u, p) - 1/2 by lane: beta KL(p | best response), or max (P p) - 1/2 at beta = 0."""
     cells, out, response = state.cells, state.look[2], state.logs.shape[0] - 1
@@ -1067,12 +1128,20 @@ def exploitability(block, state, slot, beta):
         win_rates(block.advantage, state, slot, source)
         state.ready[source] = True
     if beta > 0.0:
-        reference, wins, sharpness = block.fixed[REFERENCE], cells.wins[source], 1.0 / beta
-        for n in range(wins.shape[0]):
-            cells.move[n] = fused(sharpness, wins[n], reference[n])
-        normalise(state, response)
-        divergence(cells.logs[slot], cells.probs[slot], cells.logs[response], cells.probs[response], cells.field)
-        add_up(state.field, state.look, 2)
+        reference, sharpness = block.fixed[REFERENCE], 1.0 / beta
+        if out.shape[0] == 1:
+            wins = cells.wins[source]
+            for n in range(wins.shape[0]):
+                cells.move[n] = fused(sharpness, wins[n], reference[n])
+            normalise(state, response)
+            divergence(cells.logs[slot], cells.probs[slot], cells.logs[response], cells.probs[response], cells.field)
+            add_up(state.field, state.look, 2)
+        else:
+            divergence_to_response(
+                state.wins[source], sharpness, reference, state.logs[slot], state.probs[slot], state.logs[response], state.probs[response],
+                state.look,
+            )  # fmt: skip
+            state.ready[response] = False
         for w in range(out.shape[0]):
             out[w] *= beta
     else:
@@ -1121,33 +1190,23 @@ def write_average(table, state):
 
 
 @njit(**_inlined)
-def write_record(table, block, state, records, record):
-    """Keep policies, average and measures of one iteration."""
-    average = state.known.shape[0]
+def write_record(table, state, records, record):
+    """Keep policies and average of one iteration, and what was spent on it."""
     if records.with_average:
         write_average(table, state)
     for q in range(records.slots.shape[0]):
         for n in range(state.cells.move.shape[0]):
             records.logs[q, record, n] = state.cells.logs[records.slots[q], n]
-    for m in range(records.measures.shape[0]):
-        measure(block, state, records.measures[m, 0], average if records.measures[m, 1] else table.returned)
-        for w in range(state.look.shape[1]):
-            records.measured[m, record, w] = state.look[2, w]
     records.spent[record, 0], records.spent[record, 1] = state.counts[QUERIES], state.counts[GRADIENTS]
 
 
 @njit(**_inlined)
-def watch(table, block, state, records):
-    """Note by lane whether the run is no longer finite, or stands diverged."""
+def watch(table, state, records):
+    """From what is watched, note by lane whether the run is no longer finite, or stands diverged."""
     iteration, threshold, streak = state.counts[ITERATION], state.threshold, state.streak
-    if block.watch_equilibrium:
-        measure(block, state, KL_TO_EQUILIBRIUM, table.returned)
-    else:
-        exploitability(block, state, table.returned, block.watched_beta)
     for i in range(state.move.shape[0]):
         for w in range(state.move.shape[1]):
-            if not np.isfinite(state.logs[table.returned, i, w]):
-                state.look[2, w] = np.nan
+            state.look[2, w] += 0.0 * state.logs[table.returned, i, w]  # nan where one is not finite
     for w in range(state.move.shape[1]):
         seen = state.look[2, w]
         if iteration == 0:
@@ -1165,21 +1224,32 @@ def watch(table, block, state, records):
 
 @njit(**_options)
 def run_block(table, block, state, records):
-    """Run one tableau on one block, from the reference and the start policy to the last recorded iteration."""
+    """Run one tableau on one block, from the reference and the start policy to the last recorded iteration.
+
+    What is watched is measured after what is recorded, in the same place, so that this is compiled once.
+    """
     for s in range(state.known.shape[0]):
         first = block.fixed[REFERENCE if s == 0 else START]
         for n in range(first.shape[0]):
             state.cells.move[n] = first[n]
         normalise(state, s)
-    record, end = 0, records.steps[-1]
+    record, end, measures = 0, records.steps[-1], records.measures.shape[0]
     for iteration in range(end + 1):
         state.counts[ITERATION], state.counts[QUERY] = iteration, 0
         state.counts[ROW] = min(iteration, table.rates.shape[0] - 1)
-        if records.steps[record] == iteration:
-            write_record(table, block, state, records, record)
-            record += 1
-        if iteration % WATCH_EVERY == 0 or iteration == end:
-            watch(table, block, state, records)
+        recorded, watched = records.steps[record] == iteration, iteration % WATCH_EVERY == 0 or iteration == end
+        if recorded:
+            write_record(table, state, records, record)
+        for m in range(0 if recorded else measures, measures + watched):
+            average = m < measures and records.measures[m, 1]
+            kind = records.measures[m, 0] if m < measures else block.watched
+            measure(block, state, kind, state.known.shape[0] if average else table.returned)
+            if m == measures:
+                watch(table, state, records)
+            else:
+                for w in range(state.look.shape[1]):
+                    records.measured[m, record, w] = state.look[2, w]
+        record += recorded
         if iteration < end:
             if records.with_average:
                 add_to_average(state, table.returned)

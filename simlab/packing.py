@@ -101,14 +101,14 @@ def _table(tableau: Tableau) -> kernel.Table:
 def _policies(plan: Plan, games: list[Game], starts: list[NDArray]) -> dict[str, Any]:
     references = [game.log_reference for game in games]
     equilibria = [plan.equilibria[id(game)] for game in games] if plan.equilibria else references
-    fixed = np.stack([_lanes(policies).reshape(-1) for policies in (references, starts, equilibria)])
-    beta, regularised = games[0].beta, plan.target == "regularised"
+    together = np.concatenate([*references, *starts, *equilibria]).reshape(3, len(games), -1)
+    fixed = together.transpose(0, 2, 1).reshape(3, -1)
+    regularised = kernel.KL_TO_EQUILIBRIUM if plan.equilibria else kernel.EXPLOITABILITY
     return {
         "fixed": fixed,
         "fixed_probs": np.exp(fixed),
-        "beta": beta,
-        "watched_beta": beta if regularised else 0.0,
-        "watch_equilibrium": bool(plan.equilibria) and regularised,
+        "beta": games[0].beta,
+        "watched": regularised if plan.target == "regularised" else kernel.ORIGINAL_EXPLOITABILITY,
     }
 
 
@@ -130,10 +130,6 @@ def _feedback(plan: Plan, games: list[Game]) -> dict[str, Any]:
     }
 
 
-def _lanes(arrays: list[NDArray]) -> NDArray:
-    return np.stack(arrays, axis=-1, out=_room(*arrays[0].shape, len(arrays)))
-
-
 LINE = 64
 """Bytes of a line of the cache."""
 
@@ -149,8 +145,12 @@ def _room(*shape: int) -> NDArray:
 def _matrix(preferences: list[NDArray]) -> kernel.Matrix:
     actions = len(preferences[0])
     lanes, eights = _room(actions, actions, len(preferences)), np.zeros((0, 0, kernel.EIGHT))
-    for lane, preference in enumerate(preferences):
-        np.subtract(preference.T, 0.5, out=lanes[:, :, lane])
+    together = np.concatenate(preferences) if len(preferences) > 1 else preferences[0]
+    np.subtract(together.reshape(-1, actions, actions).transpose(2, 1, 0), 0.5, out=lanes)
+    if actions <= kernel.INTERLEAVED:  # what is read of it is above the diagonal
+        above, below = np.triu_indices(actions, 1), np.tril_indices(actions)
+        lanes[below] = 0.0
+        lanes[above[::-1]] = -lanes[above]
     if actions > kernel.WHOLE:
         rest = -actions % kernel.EIGHT
         eights = (np.pad(lanes[:, :, 0], (0, rest)) if rest else lanes).reshape(actions + rest, -1, kernel.EIGHT)

@@ -24,6 +24,8 @@ from simlab.packing import AVERAGE, MEASURES, Plan, run_block
 from simlab.sharing import once
 
 STATUS = np.array(["ok", "nonfinite", "diverged"])
+PAIRED = 1e-9
+"""What labels of both orders of a pair may add up to beside 1: products take one of the two only."""
 LANES = 64
 """Instances in a block, at most, of small games."""
 
@@ -184,8 +186,10 @@ def _check_others(games: list[Game], feedback: Exact, slots: Sequence[str], thre
     require(isinstance(feedback, Exact), "feedback", feedback, "Exact(...) or Duels(...)")
     for game in games:
         labels = feedback.labels(game)  # refuses flips that do not fit the game
-        finite = labels is game.preference or np.isfinite(labels).all()
-        require(finite, "feedback", type(feedback).__name__, "one whose labels are finite")
+        if labels is not game.preference:
+            require(np.isfinite(labels).all(), "feedback", type(feedback).__name__, "one whose labels are finite")
+            paired = np.abs(labels + labels.T - 1.0).max() <= PAIRED
+            require(paired, "feedback", type(feedback).__name__, "one whose labels for (i, j) and (j, i) add up to 1")
     require(not isinstance(slots, str), "slots", slots, "a list of names")
     require(threads is None or (isinstance(threads, int) and threads >= 1), "threads", threads, "an integer >= 1, or None")
 
@@ -256,6 +260,11 @@ def _gather(plan: Plan, games: int, seeds: int, blocks: list[NDArray], finished:
             return np.broadcast_to(first, (instances, len(first)))
         return join([np.broadcast_to(done.spent[:, which, None], (len(first), len(done.status))) for done in finished])
 
+    def measured(m: int, factor: float) -> NDArray:
+        found = join([done.measured[m] for done in finished])
+        found *= factor
+        return found
+
     kept = [join([done.logs[q] for done in finished]) for q in range(len(finished[0].logs))]
     nothing = np.zeros((instances, 0, 0))
     number = np.arange(instances)
@@ -264,10 +273,7 @@ def _gather(plan: Plan, games: int, seeds: int, blocks: list[NDArray], finished:
         log_policy=kept[plan.slots.index(POLICY)] if POLICY in plan.slots else nothing,
         log_average=kept[-1] if POLICY in plan.slots else nothing,
         log_slots={slot: kept[q] for q, slot in enumerate(plan.slots) if slot != POLICY},
-        measured={
-            name: MEASURES[name.removeprefix(AVERAGE)][1] * join([done.measured[m] for done in finished])
-            for m, name in enumerate(plan.measure)
-        },
+        measured={name: measured(m, MEASURES[name.removeprefix(AVERAGE)][1]) for m, name in enumerate(plan.measure)},
         queries=spent(0),
         gradients=spent(1),
         status=STATUS[join([done.status for done in finished])],
