@@ -64,6 +64,7 @@ class Fit:
     exists : bool, whether the objective has a minimiser
     converged : bool, whether `theta` is it, to rounding; among `MANY` pairs to 1e-9 of the square of the largest margin, or far less
     value, gradient_norm : the objective and the norm of its gradient at `theta` (nan where no minimiser exists)
+        Among `MANY` pairs the gradient is that of the point one last step before `theta`, where it is larger.
     rank : dimension of the span of the features; `theta` is unique iff it is D or ridge > 0, else of least norm
     iterations : int
     ridge : float
@@ -99,9 +100,10 @@ def fit(loss: PairLoss, comparisons: Comparisons, ridge: float = 0.0) -> Fit:
     require(number and 0 <= ridge < np.inf, "ridge", ridge, "a finite number >= 0")
     problem = Objective(loss, comparisons, float(ridge))
     with np.errstate(over="ignore", invalid="ignore"):  # margins may run away
-        x, iterations, converged = (_newton if problem.rank <= NEWTON_LIMIT else _lbfgs)(problem)
+        x, iterations, converged, point = (_newton if problem.rank <= NEWTON_LIMIT else _lbfgs)(problem)
         exists = ridge > 0 or _exists(problem, x, comparisons)
-        point = problem.at(x) if exists else Point(np.nan, np.full_like(x, np.nan), np.empty((0, 0)), np.nan)
+        if not exists:
+            point = Point(np.nan, np.full_like(x, np.nan), np.empty((0, 0)), np.nan)
     if not exists:
         x, converged = np.full_like(x, np.nan), False
     dimension = comparisons.features.shape[1]
@@ -280,11 +282,13 @@ def _span(features: NDArray, reach: float) -> NDArray:
     return rows[kept].T
 
 
-def _newton(problem: Objective) -> tuple[NDArray, int, bool]:
-    """Damped Newton steps from 0, or from the end of those on a sample: the point, the iterations, and whether it settled."""
+def _newton(problem: Objective) -> tuple[NDArray, int, bool, Point]:
+    """Damped Newton steps from 0, or from the end of those on a sample: where, the iterations, whether it settled, and what is there."""
     if problem.rank == 0:
-        return np.zeros(0), 0, True
-    return _settled(problem, *_start(problem), OF_MANY if len(problem.features) >= MANY else SETTLED)[:3]
+        return np.zeros(0), 0, True, problem.at(np.zeros(0))
+    many = len(problem.features) >= MANY
+    x, iterations, settled, point = _settled(problem, *_start(problem), OF_MANY if many else SETTLED)
+    return x, iterations, settled, point if many else problem.at(x)
 
 
 def _start(problem: Objective) -> tuple[NDArray, Point]:
@@ -299,7 +303,7 @@ def _start(problem: Objective) -> tuple[NDArray, Point]:
 
 
 def _settled(problem: Objective, x: NDArray, point: Point, limit: float) -> tuple[NDArray, int, bool, Point]:
-    """Newton steps until what is left is below the limit's square; also the last point, whose Hessian may be of an earlier one.
+    """Newton steps until what is left is below the limit's square; also the point of the last step, with the value that is after it.
 
     The Hessian is kept for one step where that leaves no more: a gradient is the cheaper pass.
     """
@@ -309,7 +313,7 @@ def _settled(problem: Objective, x: NDArray, point: Point, limit: float) -> tupl
             return x, iteration, False, point
         moved, allowed = problem.reach * float(np.linalg.norm(step)), limit * max(1.0, point.largest_margin)
         if moved * max(moved, point.away) <= allowed * allowed:
-            return x + step, iteration, True, point
+            return x + step, iteration, True, replace(point, value=point.value + 0.5 * float(point.gradient @ step))
         if iteration > TRYING and np.linalg.norm(point.gradient) <= ROUNDING * problem.gradient_size(x):
             return x, iteration, True, point
         kept = point.away == 0 and moved * moved * moved <= allowed * allowed
@@ -339,7 +343,7 @@ def _damped(problem: Objective, x: NDArray, point: Point, step: NDArray, *, curv
         slack = 1e-13 * problem.size(x)
 
 
-def _lbfgs(problem: Objective) -> tuple[NDArray, int, bool]:
+def _lbfgs(problem: Objective) -> tuple[NDArray, int, bool, Point]:
     from scipy.optimize import minimize
 
     options = {"maxiter": 20_000, "maxfun": 40_000, "maxcor": 30, "ftol": 0.0, "gtol": 0.0}
@@ -350,8 +354,8 @@ def _lbfgs(problem: Objective) -> tuple[NDArray, int, bool]:
 
     done = minimize(objective, np.zeros(problem.rank), jac=True, method="L-BFGS-B", options=options)
     if not np.isfinite(problem.margins(done.x)).all():
-        return np.zeros(problem.rank), int(done.nit), False
-    return done.x, int(done.nit), bool(np.linalg.norm(done.jac) <= GRADIENT * problem.gradient_size(done.x))
+        return np.zeros(problem.rank), int(done.nit), False, problem.at(np.zeros(problem.rank))
+    return done.x, int(done.nit), bool(np.linalg.norm(done.jac) <= GRADIENT * problem.gradient_size(done.x)), problem.at(done.x)
 
 
 def _message(exists: bool, converged: bool, many: bool, iterations: int) -> str:

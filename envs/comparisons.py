@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -44,11 +45,10 @@ class Comparisons:
             object.__setattr__(self, key, given if _fixed(given) else read_only(key, given))
         shape = self.features.shape
         require(len(shape) == 2 and min(shape) >= 1, "features", f"array of shape {shape}", "of shape (m, D)")
-        for key in ("features", "wins", "losses"):
-            values = getattr(self, key)
-            with np.errstate(over="ignore", invalid="ignore"):
-                finite = np.isfinite(values.sum())
-            require(finite or np.isfinite(values).all(), key, "an array with nan or inf", "finite")
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = {"features": self.features.sum(), "wins": self.total, "losses": self.total}
+        for key, found in sums.items():
+            require(np.isfinite(found) or np.isfinite(getattr(self, key)).all(), key, "an array with nan or inf", "finite")
         for key in ("wins", "losses"):
             counts = getattr(self, key)
             require(counts.shape == shape[:1], key, f"array of shape {counts.shape}", f"of shape ({shape[0]},), one entry for each pair")
@@ -56,7 +56,7 @@ class Comparisons:
         require(self.total > 0, "wins", "all 0, as losses", "at least one comparison")
         require(self.total <= MOST, "wins", f"{self.total:g} with losses, added up", f"{MOST:g} at most")
 
-    @property
+    @cached_property
     def total(self) -> float:
         """n, the number of comparisons."""
         return float(self.wins.sum()) + float(self.losses.sum())
