@@ -493,8 +493,8 @@ def normalise_alone(logits, logs, probs):
 
 
 @njit(**_options)
-def normalise_together(logits, logs, probs, look):
-    """The same for the policies of all lanes (K, W); look is room for two numbers a lane."""
+def exponentials(logits, logs, probs, look):
+    """logs = logits (K, W) less the largest, probs = e^logs, look = 1 / sum of these and log sum, by lane; logs may be the logits."""
     actions, lanes = logits.shape
     for group in range(lanes // EIGHT):
         w = EIGHT * group
@@ -511,6 +511,13 @@ def normalise_together(logits, logs, probs, look):
     for w in range(lanes):
         look[1, w] = logarithm(look[0, w])
         look[0, w] = 1.0 / look[0, w]
+
+
+@njit(**_options)
+def normalise_together(logits, logs, probs, look):
+    """As `normalise_alone` for the policies of all lanes (K, W); look is room for two numbers a lane."""
+    actions, lanes = logits.shape
+    exponentials(logits, logs, probs, look)
     for group in range(lanes // EIGHT):
         w = EIGHT * group
         scale, shift = load(look[0], w), load(look[1], w)
@@ -1093,23 +1100,11 @@ def divergence_to_response(wins, sharpness, reference, log_p, p, logs, probs, lo
     What `normalise_together`, `divergence` and `add_up` come to one after the other, with less stored on the way.
     """
     actions, lanes = wins.shape
-    for group in range(lanes // EIGHT):
-        w = EIGHT * group
-        top, total = spread(-np.inf), spread(0.0)
-        for i in range(actions):
-            x = fused(sharpness, load(wins[i], w), load(reference, i * lanes + w))
-            store(logs[i], w, x)
-            top = larger(top, x)
-        for i in range(actions):
-            x = load(logs[i], w) - top
-            q = exponential(x)
-            store(logs[i], w, x)
-            store(probs[i], w, q)
-            total = total + q
-        store(look[0], w, total)
-    for w in range(lanes):
-        look[1, w] = logarithm(look[0, w])
-        look[0, w] = 1.0 / look[0, w]
+    for i in range(actions):
+        for group in range(lanes // EIGHT):
+            w = EIGHT * group
+            store(logs[i], w, fused(sharpness, load(wins[i], w), load(reference, i * lanes + w)))
+    exponentials(logs, logs, probs, look)
     for group in range(lanes // EIGHT):
         w = EIGHT * group
         scale, shift, total = load(look[0], w), load(look[1], w), spread(0.0)
