@@ -100,7 +100,7 @@ def simulate(
     seed : root of all random streams
     first_seed : number of the first seed of every game, or one number a game (so that equal games need not share their draws)
     start : log-probabilities (K,) for all, (G, K) one a game, or (G, seeds, K); the game's reference when None
-    feedback : `Exact()` or `Duels(...)`
+    feedback : `Exact()` or `Duels(...)`, or what has labels as they do: those for (i, j) and (j, i) add up to 1
     record : "every" (0, 1, ..., steps), "log" (about 20 a decade, 0 and steps included), or iterations
     slots : policies to keep; with "policy" come `log_policy` and `log_average`. Measures need none.
     measure : names from `MEASURES`, also prefixed `average_`; computed in the kernel
