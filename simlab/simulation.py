@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -48,7 +49,8 @@ def run(request: Request) -> int:
         with spoken():
             show(planned)
         return 0
-    with sharing():
+    grids = any(job.config.get("grid") is not None for job in planned.jobs)
+    with sharing() if grids else nullcontext():  # runs of their own share nothing: a language model's members hold what they have loaded
         return _run(request, planned)
 
 
