@@ -6,8 +6,8 @@ vectorise across lanes without changing a bit of any of them, and a result does 
 Elementwise work runs over all cells (action, lane) at once, for which arrays have a flat view (`Cells`).
 
 Up to K = INTERLEAVED every lane has a matrix of its own, beside those of its neighbours. Above it a block is one game, alone or
-with EIGHT policies that are carried through one pass over its matrix. Above K = WHOLE half of the matrix is read, since it is
-antisymmetric (`halved_alone` says how).
+with EIGHT policies that are carried through one pass over its matrix. A matrix is antisymmetric, and where reading it is what
+takes the time half of it is read: of lanes' own (`interleaved`), and above K = WHOLE (`halved_alone`).
 
 Matrices are centred (P - 1/2, antisymmetric) and held transposed, [j, i, lane]: adding a constant to P q changes no update,
 and exploitability loses no digits.
@@ -45,7 +45,7 @@ ITERATION, ROW, QUERY, QUERIES, GRADIENTS = range(5)
 """Counts of a block: iteration, row of the coefficients, queries so far in this iteration, queries and gradients in all."""
 
 INTERLEAVED, WHOLE = 32, 400
-"""Up to which K every lane has a matrix of its own, and up to which K all of a matrix is read."""
+"""Up to which K every lane has a matrix of its own, and up to which K all of a matrix that lanes share is read."""
 COUNTED = 128
 """Up to which K opponents are drawn by counting."""
 EIGHT = 8
