@@ -25,7 +25,8 @@ def told(measured: Measured) -> Iterator[str]:
 def alarms(measured: Measured) -> Iterator[str]:
     """False alarms of each claim."""
     head = ["claim", "findings", "seeds", "refused (ratio above 1)", "said, at most", "refused at 5% by p-values", ""]
-    yield from table(head, [_alarms(name, each, name in measured.too_often) for name, each in measured.alarms.items()])
+    too_often = measured.too_often
+    yield from table(head, [_alarms(name, each, name in too_often) for name, each in measured.alarms.items()])
 
 
 def family(measured: Measured) -> Iterator[str]:
